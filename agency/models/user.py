@@ -1,0 +1,68 @@
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower
+
+from agency.models.agency import Agency
+from kit import clock
+from kit.actor import Actor
+from kit.ids import uuid7
+
+
+class UserManager(BaseUserManager["User"]):
+    def in_realm(self, realm: Agency | None) -> models.QuerySet["User"]:
+        """The people of one realm: an agency's clients, or (None) agency teams and staff."""
+        return self.filter(realm=realm)
+
+    def create_user(self, *, email: str, password: str | None = None, realm: Agency | None = None, **fields: Any) -> "User":
+        user = self.model(email=self.normalize_email(email).strip(), realm=realm, **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, *, handle: str = "", email: str = "", password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email=email or handle, password=password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person. Unique by (realm, e-mail): `realm` is the agency whose client they are, None for teams and staff.
+
+    One person may be a client of two agencies and neither learns of the other. `handle` exists because Django wants one
+    globally unique name for each user; nobody types it.
+    """
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    handle = models.CharField(max_length=36, unique=True, default=uuid7, editable=False)
+    realm = models.ForeignKey(Agency, null=True, blank=True, on_delete=models.PROTECT, related_name="client_users")
+    email = models.EmailField(max_length=254)
+    first_name = models.CharField(max_length=80, blank=True)
+    last_name = models.CharField(max_length=80, blank=True)
+    time_zone = models.CharField(max_length=64, blank=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)
+    must_change_password = models.BooleanField(default=False)
+    initial_password_expires_at = models.DateTimeField(null=True, blank=True)
+    date_joined = models.DateTimeField(default=clock.now)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "handle"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS = ["email"]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("realm", Lower("email"), name="user_once_per_realm", nulls_distinct=False),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip() or self.email
+
+    def as_actor(self, *, on_behalf_of: str = "", address: str = "") -> Actor:
+        return Actor(kind="user", id=str(self.public_id), label=f"{self.name} <{self.email}>", on_behalf_of=on_behalf_of, address=address)

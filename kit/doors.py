@@ -1,0 +1,78 @@
+"""Every view stands behind a door; a view without one does not start.
+
+A door is a decorator that says who may come in. It leaves a `Door` on the view, which the system check below, the
+tests and the roles page read. The doors of an agency and of a workspace live beside their nouns
+(`agency/doors.py`, `subaccounts/doors.py`); here are the frame and the open door.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Literal, TypeVar
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+from django.http import HttpResponseBase
+from django.urls import URLPattern, URLResolver, get_resolver
+
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
+DoorKind = Literal["open", "person", "agency", "workspace"]
+
+
+@dataclass(frozen=True)
+class Door:
+    """Which door a view stands behind, what it needs (a capability, or the reason it is open).
+
+    `unaudited` says why a successful non-GET leaves no audit record; empty means it must leave one.
+    """
+
+    kind: DoorKind
+    needs: str
+    unaudited: str = ""
+
+
+def hang(view: Callable[..., Any], door: Door) -> None:
+    view.door = door  # type: ignore[attr-defined]
+
+
+def door_of(view: Callable[..., Any]) -> Door | None:
+    return getattr(view, "door", None)
+
+
+def open_door(reason: str, *, unaudited: str = "") -> Callable[[View], View]:
+    """Anybody may come in; `reason` says why that is right."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def inside(*args: Any, **kwargs: Any) -> HttpResponseBase:
+            return view(*args, **kwargs)
+
+        hang(inside, Door("open", reason, unaudited))
+        return inside  # type: ignore[return-value]
+
+    return decorate
+
+
+def all_views(urlconf: str) -> Iterator[tuple[str, URLPattern]]:
+    """Every (route, pattern) of `urlconf`, includes unfolded."""
+
+    def walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[tuple[str, URLPattern]]:
+        for pattern in patterns:
+            route = prefix + str(pattern.pattern)
+            if isinstance(pattern, URLResolver):
+                yield from walk(pattern.url_patterns, route)
+            else:
+                yield route, pattern
+
+    yield from walk(get_resolver(urlconf).url_patterns, "/")
+
+
+@register("doors")
+def every_view_has_a_door(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Error `kit.E001` for each view of either urlconf that no door guards."""
+    return [
+        Error(f"{urlconf}: the view at {route} has no door.", hint="Decorate it with a door.", id="kit.E001")
+        for urlconf in (settings.ROOT_URLCONF, settings.WORKSPACE_URLCONF)
+        for route, pattern in all_views(urlconf)
+        if door_of(pattern.callback) is None
+    ]

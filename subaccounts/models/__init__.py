@@ -1,0 +1,25 @@
+from subaccounts.models.sub_account import (
+    Access,
+    Assist,
+    DailyFigures,
+    Domain,
+    Hop,
+    SpareWorkspace,
+    SubAccount,
+    SubAccountQuerySet,
+    Suspension,
+    WorkspaceTemplate,
+)
+
+__all__ = [
+    "Access",
+    "Assist",
+    "DailyFigures",
+    "Domain",
+    "Hop",
+    "SpareWorkspace",
+    "SubAccount",
+    "SubAccountQuerySet",
+    "Suspension",
+    "WorkspaceTemplate",
+]

@@ -1,0 +1,227 @@
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.db import models
+from django.db.models.functions import Upper
+from django.utils.functional import cached_property
+from django_tenants.models import DomainMixin, TenantMixin
+
+from agency.access import CLIENT_ROLES
+from agency.models import Agency, User
+from credits.models import Wallet
+from kit import clock
+from kit.ids import uuid7
+
+
+class SubAccountQuerySet(models.QuerySet["SubAccount"]):
+    def of(self, agency: Agency) -> "SubAccountQuerySet":
+        return self.filter(agency=agency)
+
+    def clients(self) -> "SubAccountQuerySet":
+        """Without the agency's own primary sub-account: what counts towards the plan's limit."""
+        return self.filter(is_primary=False)
+
+    def ready(self) -> "SubAccountQuerySet":
+        return self.filter(status=SubAccount.READY)
+
+
+class SubAccount(TenantMixin):
+    """One client of an agency, the commercial relation; its workspace is the schema `schema_name`."""
+
+    READY = "ready"
+    REMOVED = "removed"
+    STATUSES = [(READY, "Active"), (REMOVED, "Removed")]
+
+    MANUAL = "manual"
+    RESELLING = "reselling"
+    CREDIT_MODES = [(MANUAL, "Manual: uses the agency's pool"), (RESELLING, "Reselling: buys its own credits")]
+
+    FALLBACK_ON = "on"
+    FALLBACK_OFF = "off"
+    POOL_FALLBACKS = [(FALLBACK_ON, "Uses the agency's pool when its own credits are used up"), (FALLBACK_OFF, "Stops when its own credits are used up")]
+
+    auto_create_schema = False
+    auto_drop_schema = False
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    agency = models.ForeignKey(Agency, on_delete=models.PROTECT, related_name="sub_accounts")
+    name = models.CharField(max_length=120, help_text="The client's business, or the contact's name.")
+    slug = models.CharField(max_length=40, unique=True)
+    is_primary = models.BooleanField(default=False)
+    status = models.CharField(max_length=12, choices=STATUSES, default=READY)
+    contact_first_name = models.CharField(max_length=80, blank=True)
+    contact_last_name = models.CharField(max_length=80, blank=True)
+    contact_email = models.EmailField(max_length=254, blank=True)
+    business_name = models.CharField(max_length=120, blank=True)
+    city = models.CharField(max_length=80, blank=True)
+    state = models.CharField(max_length=80, blank=True)
+    postal_code = models.CharField(max_length=20, blank=True)
+    description = models.TextField(max_length=1000, blank=True)
+    credit_mode = models.CharField(max_length=12, choices=CREDIT_MODES, default=MANUAL)
+    pool_fallback = models.CharField(max_length=8, choices=POOL_FALLBACKS, default=FALLBACK_ON)
+    unavailable_message = models.CharField(
+        max_length=300, default="Sorry, we cannot answer here right now. Please try again later or contact us directly."
+    )
+    fingerprint = models.CharField(max_length=64, help_text="The workspace migrations its schema is at.")
+    created_at = models.DateTimeField(default=clock.now)
+
+    objects = SubAccountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["agency"], condition=models.Q(is_primary=True), name="sub_account_one_primary"),
+        ]
+        indexes = [
+            models.Index(fields=["agency", "-id"], name="sub_account_newest"),
+            models.Index(fields=["agency", "name", "id"], name="sub_account_by_name"),
+            GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="sub_account_name_search"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def wallet(self, unit: str) -> Wallet:
+        """The sub-account's own wallet of `unit`."""
+        return Wallet.objects.get(owner_kind=Wallet.SUB_ACCOUNT, owner_id=self.public_id, unit_id=unit)
+
+    def credit_sources(self, unit: str) -> list[Wallet]:
+        """Who pays for a use, in order: its own wallet, then the agency's pool where the policy allows (decision 4)."""
+        sources = [self.wallet(unit)]
+        if self.pool_fallback != self.FALLBACK_OFF:
+            sources.append(self.agency.pool(unit))
+        return sources
+
+    @cached_property
+    def suspension(self) -> "Suspension | None":
+        """The suspension in force, or None."""
+        return self.suspensions.filter(lifted_at=None).first()
+
+
+class Domain(DomainMixin):
+    """A host name a workspace answers on, lower case and without a port. The primary one is what links are built from."""
+
+    domain = models.CharField(max_length=253, unique=True)
+
+
+class Suspension(models.Model):
+    """A sub-account on pause (decision 1). In force while `lifted_at` is empty; at most one at a time."""
+
+    READ_ONLY = "read_only"
+    LOCKOUT = "lockout"
+    POLICIES = [(READ_ONLY, "Read only: the client signs in and sees its history"), (LOCKOUT, "Lockout: the client sees a page with your note")]
+    REASONS = [("overdue_payment", "Overdue payment"), ("client_request", "The client asked for it"), ("abuse", "Abuse"), ("other", "Other")]
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    sub_account = models.ForeignKey(SubAccount, on_delete=models.CASCADE, related_name="suspensions")
+    policy = models.CharField(max_length=12, choices=POLICIES, default=READ_ONLY)
+    reason = models.CharField(max_length=20, choices=REASONS, default="other")
+    note = models.CharField(max_length=150, blank=True)
+    suspended_at = models.DateTimeField(default=clock.now)
+    suspended_by = models.CharField(max_length=160)
+    lifted_at = models.DateTimeField(null=True)
+    lifted_by = models.CharField(max_length=160, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["sub_account"], condition=models.Q(lifted_at=None), name="suspension_one_in_force"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sub_account} suspended: {self.get_reason_display()}"
+
+
+class Access(models.Model):
+    """A person's way into one sub-account: a client's role there, or (role `member`) a grant to an Agency Member."""
+
+    GRANTED = "member"
+
+    sub_account = models.ForeignKey(SubAccount, on_delete=models.CASCADE, related_name="accesses")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="accesses")
+    role = models.CharField(max_length=20, choices=[*[(role.value, role.label) for role in CLIENT_ROLES], (GRANTED, "Agency Member, granted")])
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["sub_account", "user"], name="access_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.sub_account}"
+
+
+class DailyFigures(models.Model):
+    """What one sub-account did on one day (the day in its agency's time zone). Deeds add to it in their own transaction."""
+
+    sub_account = models.ForeignKey(SubAccount, on_delete=models.CASCADE, related_name="daily_figures")
+    day = models.DateField()
+    conversations = models.PositiveIntegerField(default=0)
+    messages = models.PositiveIntegerField(default=0)
+    replies = models.PositiveIntegerField(default=0)
+    leads = models.PositiveIntegerField(default=0)
+    contacts = models.PositiveIntegerField(default=0)
+    campaign_sends = models.PositiveIntegerField(default=0)
+    calls = models.PositiveIntegerField(default=0)
+    seconds = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["sub_account", "day"], name="daily_figures_once")]
+
+    def __str__(self) -> str:
+        return f"{self.sub_account} on {self.day}"
+
+
+class SpareWorkspace(models.Model):
+    """An empty schema, ready to be taken by the next sub-account. Never used when its fingerprint is not today's."""
+
+    schema_name = models.CharField(max_length=63, primary_key=True)
+    fingerprint = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=clock.now)
+
+    def __str__(self) -> str:
+        return self.schema_name
+
+
+class WorkspaceTemplate(models.Model):
+    """The DDL of an empty workspace at one fingerprint: single statements with a token for the schema's name."""
+
+    fingerprint = models.CharField(max_length=64, primary_key=True)
+    statements = models.JSONField()
+    digest = models.CharField(max_length=64, help_text="Hash of the catalogue the statements must produce.")
+    created_at = models.DateTimeField(default=clock.now)
+
+    def __str__(self) -> str:
+        return self.fingerprint[:12]
+
+
+class Hop(models.Model):
+    """A single-use ticket from one of our hosts to another (60 s), bound to person, host, purpose and browser. Stored hashed."""
+
+    SWITCH = "switch"
+    RETURN = "return"
+
+    token_hash = models.CharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    host = models.CharField(max_length=253)
+    purpose = models.CharField(max_length=12, choices=[(SWITCH, SWITCH), (RETURN, RETURN)])
+    nonce_hash = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.purpose} to {self.host}"
+
+
+class Assist(models.Model):
+    """An agency user working inside a client's workspace, visibly, for a short time, on the record."""
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    sub_account = models.ForeignKey(SubAccount, on_delete=models.CASCADE, related_name="assists")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="assists")
+    reason = models.CharField(max_length=200, blank=True)
+    started_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.sub_account}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.ended_at is None and clock.now() < self.expires_at
