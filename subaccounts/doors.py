@@ -1,0 +1,37 @@
+"""The door of a workspace."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
+
+from agency.access import Can
+from kit.doors import Door, View, hang
+from subaccounts.models import Suspension
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def workspace_door(can: Can, *, unaudited: str = "") -> Callable[[View], View]:
+    """A person of this workspace (or an assisting agency user) with `can`; nobody changes anything while it is suspended."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
+            if can not in request.capabilities:
+                raise PermissionDenied
+            suspension = request.site.sub_account.suspension
+            if suspension and (request.method not in READING or suspension.policy == Suspension.LOCKOUT):
+                return render(request, "subaccounts/suspended.html", {"suspension": suspension}, status=403)
+            return view(request, *args, **kwargs)
+
+        hang(inside, Door("workspace", can.value, unaudited))
+        return inside  # type: ignore[return-value]
+
+    return decorate
