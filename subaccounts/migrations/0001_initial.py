@@ -73,6 +73,7 @@ class Migration(migrations.Migration):
                 ('credit_mode', models.CharField(choices=[('manual', "Manual: uses the agency's pool"), ('reselling', 'Reselling: buys its own credits')], default='manual', max_length=12)),
                 ('pool_fallback', models.CharField(choices=[('on', "Uses the agency's pool when its own credits are used up"), ('off', 'Stops when its own credits are used up')], default='on', max_length=8)),
                 ('unavailable_message', models.CharField(default='Sorry, we cannot answer here right now. Please try again later or contact us directly.', max_length=300)),
+                ('chatbots', models.PositiveIntegerField(default=0, help_text='How many chatbots its workspace has; counted here so that nobody looks into schemas.')),
                 ('fingerprint', models.CharField(help_text='The workspace migrations its schema is at.', max_length=64)),
                 ('created_at', models.DateTimeField(default=kit.clock.now)),
                 ('agency', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='sub_accounts', to='agency.agency')),

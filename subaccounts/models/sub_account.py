@@ -60,6 +60,7 @@ class SubAccount(TenantMixin):
     unavailable_message = models.CharField(
         max_length=300, default="Sorry, we cannot answer here right now. Please try again later or contact us directly."
     )
+    chatbots = models.PositiveIntegerField(default=0, help_text="How many chatbots its workspace has; counted here so that nobody looks into schemas.")
     fingerprint = models.CharField(max_length=64, help_text="The workspace migrations its schema is at.")
     created_at = models.DateTimeField(default=clock.now)
 
