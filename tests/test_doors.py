@@ -1,0 +1,95 @@
+"""Every URL × every kind of person, on the platform's host and on a workspace's, computed from doors and the role table."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.urls import URLPattern, reverse
+
+from agency.access import AGENCY_ROLES, CAPABILITIES, CLIENT_ROLES, Can, Role
+from agency.models import User
+from kit.doors import Door, all_views, door_of
+from tests.cast import PLATFORM, Cast, Visitor, host_of
+
+PEOPLE: dict[str, Callable[[Cast], User | None]] = {
+    "anonymous": lambda cast: None,
+    "owner": lambda cast: cast.nora,
+    "admin": lambda cast: cast.adam,
+    "member": lambda cast: cast.mia,
+    "sub_account_admin": lambda cast: cast.paul,
+    "sub_account_member": lambda cast: cast.tess,
+    "client of another sub-account": lambda cast: cast.kira,
+    "rival owner": lambda cast: cast.rita,
+    "rival client": lambda cast: cast.ben,
+}
+CONVERTERS: dict[str, Callable[[], Any]] = {"UUIDConverter": uuid4, "IntConverter": lambda: 1, "StringConverter": lambda: "x", "SlugConverter": lambda: "x"}
+
+
+def routes(urlconf: str) -> Iterator[tuple[str, URLPattern]]:
+    for route, pattern in all_views(urlconf):
+        yield route, pattern
+
+
+def path_of(route: str, pattern: URLPattern) -> str:
+    """The path with random arguments: ids that do not exist, so the answer tells the door and nothing else."""
+    path = route
+    for name, converter in pattern.pattern.converters.items():
+        value = str(CONVERTERS[type(converter).__name__]())
+        for spelled in (f"<uuid:{name}>", f"<int:{name}>", f"<str:{name}>", f"<slug:{name}>", f"<{name}>"):
+            path = path.replace(spelled, value)
+    return path.replace("^", "").replace("$", "").replace("\\Z", "")
+
+
+def verdict(response: Any) -> str:
+    if response.status_code in (301, 302, 303) and "/sign-in/" in response.headers["Location"]:
+        return "sign in"
+    return "forbidden" if response.status_code == 403 else "let in"
+
+
+def expected(door: Door, who: str, site: str) -> set[str]:
+    if door.kind == "open":
+        return {"let in", "forbidden", "sign in"}
+    known_here = {"platform": {*AGENCY_ROLES, "rival owner"}, "workspace": {*CLIENT_ROLES}}[site]
+    if site == "workspace" and door.kind == "workspace" and who == "client of another sub-account":
+        return {"forbidden", "sign in"}
+    if who not in known_here and not (site == "workspace" and who == "client of another sub-account"):
+        return {"sign in"}
+    if door.kind == "person":
+        return {"let in", "forbidden"}
+    role = Role.OWNER if who == "rival owner" else Role(who)
+    return {"let in"} if Can(door.needs) in CAPABILITIES[role] else {"forbidden"}
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("site", ["platform", "workspace"])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_d01_every_url_lets_in_exactly_whom_its_door_names(cast: Cast, site: str, who: str, method: str) -> None:
+    urlconf = settings.ROOT_URLCONF if site == "platform" else settings.WORKSPACE_URLCONF
+    host = PLATFORM if site == "platform" else host_of(cast.acme)
+    wrong = []
+    seen = 0
+    for route, pattern in routes(urlconf):
+        door = door_of(pattern.callback)
+        assert door is not None
+        browser = Visitor(host, PEOPLE[who](cast), raise_request_exception=True)
+        response = getattr(browser, method)(path_of(route, pattern))
+        seen += 1
+        if response.status_code >= 500 or verdict(response) not in expected(door, who, site):
+            wrong.append(f"{method.upper()} {route} as {who}: {response.status_code}, expected {expected(door, who, site)}")
+    assert wrong == []
+    assert seen > 1
+
+
+def test_every_view_stands_behind_a_door() -> None:
+    for urlconf in (settings.ROOT_URLCONF, settings.WORKSPACE_URLCONF):
+        for route, pattern in all_views(urlconf):
+            assert door_of(pattern.callback) is not None, route
+
+
+def test_every_named_url_is_reversible() -> None:
+    for urlconf in (settings.ROOT_URLCONF, settings.WORKSPACE_URLCONF):
+        for _, pattern in all_views(urlconf):
+            if pattern.name and not pattern.pattern.converters:
+                assert reverse(pattern.name, urlconf=urlconf)
