@@ -1,0 +1,105 @@
+"""Pausing a sub-account and taking it up again, and the gate that everything passes before it acts for one (decision 1)."""
+
+from django.db import connection, transaction
+
+from agency import audit
+from kit import clock
+from kit.actor import Actor
+from kit.refusal import Refusal
+from subaccounts.models import SubAccount, Suspension
+
+_GATE = 0x5CA7E  # the first half of the advisory lock's key: "may this sub-account act"
+
+
+class Suspended(Refusal):
+    """The sub-account is on pause or removed: nothing may act or spend for it."""
+
+    code = "suspended"
+    status = 403
+    default_message = "This account is paused. Nothing was changed or sent."
+
+
+class AlreadySuspended(Refusal):
+    code = "already_suspended"
+    status = 409
+
+
+class NotSuspended(Refusal):
+    code = "not_suspended"
+    status = 409
+
+
+class PrimaryStays(Refusal):
+    code = "primary_stays"
+    status = 409
+
+
+def may_act(sub_account: SubAccount) -> None:
+    """Raises `Suspended` unless `sub_account` may act right now, whatever the object in hand remembers.
+
+    Ask before the work, and again inside the transaction that spends: there the answer holds until the commit, because a
+    suspension waits for it.
+    """
+    if connection.in_atomic_block:
+        _lock(sub_account, shared=True)
+    ready = SubAccount.objects.ready().filter(pk=sub_account.pk).exclude(suspensions__lifted_at=None, suspensions__isnull=False)
+    if not ready.exists():
+        raise Suspended
+
+
+@transaction.atomic
+def suspend(
+    *, sub_account: SubAccount, policy: str = Suspension.READ_ONLY, reason: str = "other", note: str = "", by: Actor
+) -> Suspension:
+    """Pause at once; all data is kept. Raises `PrimaryStays` and `AlreadySuspended`; the database refuses a note over 150 characters."""
+    if sub_account.is_primary:
+        raise PrimaryStays(f"{sub_account.name} is the agency's own account and cannot be suspended.")
+    _lock(sub_account, shared=False)
+    if Suspension.objects.filter(sub_account=sub_account, lifted_at=None).exists():
+        raise AlreadySuspended(f"{sub_account.name} is already suspended. Nothing was changed.")
+    suspension = Suspension.objects.create(
+        sub_account=sub_account, policy=policy, reason=reason, note=note, suspended_at=clock.now(), suspended_by=by.label[:160]
+    )
+    audit.record(
+        "sub_account.suspended",
+        by=by,
+        agency=sub_account.agency,
+        sub_account_id=sub_account.public_id,
+        subject=sub_account.name,
+        after={"policy": policy, "reason": reason, "note": note},
+    )
+    _forget(sub_account)
+    return suspension
+
+
+@transaction.atomic
+def restore(*, sub_account: SubAccount, by: Actor) -> Suspension:
+    """Lift the suspension in force, at once. Raises `NotSuspended`."""
+    _lock(sub_account, shared=False)
+    suspension = Suspension.objects.filter(sub_account=sub_account, lifted_at=None).first()
+    if suspension is None:
+        raise NotSuspended(f"{sub_account.name} is not suspended. Nothing was changed.")
+    suspension.lifted_at = clock.now()
+    suspension.lifted_by = by.label[:160]
+    suspension.save(update_fields=["lifted_at", "lifted_by"])
+    audit.record(
+        "sub_account.restored",
+        by=by,
+        agency=sub_account.agency,
+        sub_account_id=sub_account.public_id,
+        subject=sub_account.name,
+        before={"policy": suspension.policy, "reason": suspension.reason, "note": suspension.note},
+    )
+    _forget(sub_account)
+    return suspension
+
+
+def _lock(sub_account: SubAccount, *, shared: bool) -> None:
+    """Held until the transaction ends. Spenders share it, so they do not wait for each other, only for a suspension."""
+    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s, %s)", [_GATE, sub_account.pk])
+
+
+def _forget(sub_account: SubAccount) -> None:
+    sub_account.__dict__.pop("suspension", None)

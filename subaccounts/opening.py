@@ -1,0 +1,252 @@
+"""Opening an agency and opening a sub-account: each one transaction, all of it or nothing."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid5
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError, transaction
+
+from agency import audit
+from agency.access import Role
+from agency.models import Agency, Membership, Plan, User
+from credits import ledger
+from credits.models import Wallet
+from kit import clock, mail, passwords
+from kit.actor import Actor, system
+from kit.refusal import Refusal
+from subaccounts import addresses, provisioning
+from subaccounts.models import Access, Domain, SubAccount
+
+FIRST_PLAN = "starter"
+FIRST_PASSWORD_DAYS = 7
+PLATFORM = system("Platform")
+
+
+class SubAccountLimitReached(Refusal):
+    """The agency's plan allows no further client; the page offers an upgrade."""
+
+    code = "sub_account_limit_reached"
+    status = 409
+
+
+class EmailKnown(Refusal):
+    """The agency's realm already knows the address: it belongs to somebody who signs in to another of its sub-accounts."""
+
+    code = "email_known"
+    status = 409
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What was opened. `password` is in clear here and nowhere else: show it once, never store it.
+
+    `is_new` is False when the same `key` had opened it before; the password is not known any more then.
+    """
+
+    sub_account: SubAccount
+    user: User | None = None
+    password: str | None = None
+    is_new: bool = True
+
+
+@transaction.atomic
+def open_agency(*, owner: User, name: str, slug: str, time_zone: str = "UTC", currency: str = "USD", by: Actor) -> Agency:
+    """The agency with its owner, first plan and trial, pools, trial credits and primary sub-account with its workspace.
+
+    Raises `addresses.BadSlug` and `addresses.SlugTaken`; then nothing was made.
+    """
+    addresses.check_slug(slug)
+    agency = Agency(
+        name=name,
+        slug=slug,
+        time_zone=time_zone,
+        currency=currency,
+        plan=_first_plan(),
+        trial_ends_at=clock.now() + timedelta(days=settings.TRIAL_DAYS),
+    )
+    _save_with_slug(agency)
+    Membership.objects.create(agency=agency, user=owner, role=Role.OWNER)
+    ledger.open_wallets(Wallet.AGENCY, agency.public_id)
+    _grant_trial_credits(agency)
+    audit.record("agency.opened", by=by, agency=agency, subject=name, after={"slug": slug, "plan": agency.plan.code, "owner": owner.email})
+    _open(agency, SubAccount(agency=agency, name=name, slug=slug, business_name=name, is_primary=True), by=by)
+    return agency
+
+
+@transaction.atomic
+def open_sub_account(
+    *,
+    agency: Agency,
+    first_name: str,
+    last_name: str,
+    slug: str,
+    by: Actor,
+    email: str = "",
+    business_name: str = "",
+    city: str = "",
+    state: str = "",
+    postal_code: str = "",
+    description: str = "",
+    has_login: bool = True,
+    key: UUID | None = None,
+) -> Opened:
+    """A client of `agency` with workspace, wallets, starter credits and, with `has_login`, a Subaccount Admin and their mailed password.
+
+    The same `key` opens one sub-account however often it arrives. Raises `SubAccountLimitReached`, `EmailKnown`,
+    `addresses.BadSlug` and `addresses.SlugTaken`; then nothing was made.
+    """
+    agency = Agency.objects.select_for_update(no_key=True, of=("self",)).select_related("plan").get(pk=agency.pk)
+    public_id = uuid5(agency.public_id, str(key)) if key else None
+    if public_id and (before := SubAccount.objects.filter(public_id=public_id).first()):
+        return Opened(before, is_new=False)
+    _check_limit(agency)
+    addresses.check_slug(slug)
+    if has_login:
+        _check_email(agency, email)
+    sub_account = SubAccount(
+        agency=agency,
+        name=business_name or f"{first_name} {last_name}".strip(),
+        slug=slug,
+        contact_first_name=first_name,
+        contact_last_name=last_name,
+        contact_email=email,
+        business_name=business_name,
+        city=city,
+        state=state,
+        postal_code=postal_code,
+        description=description,
+    )
+    if public_id:
+        sub_account.public_id = public_id
+    _open(agency, sub_account, by=by)
+    _grant_starter_credits(sub_account)
+    if not has_login:
+        return Opened(sub_account)
+    user, password = _open_login(sub_account, email=email, first_name=first_name, last_name=last_name, by=by)
+    return Opened(sub_account, user, password)
+
+
+def slots_left(agency: Agency) -> int | None:
+    """How many more clients the plan allows; None is any number."""
+    if agency.max_sub_accounts is None:
+        return None
+    return max(0, agency.max_sub_accounts - SubAccount.objects.of(agency).clients().ready().count())
+
+
+def _first_plan() -> Plan:
+    plan = Plan.objects.filter(code=FIRST_PLAN).first()
+    if plan is None:
+        raise ImproperlyConfigured(f"There is no plan with the code {FIRST_PLAN!r}: run manage.py migrate.")
+    return plan
+
+
+def _check_limit(agency: Agency) -> None:
+    """The agency's row is locked, so of several openings at once none can slip past the count."""
+    if slots_left(agency) == 0:
+        raise SubAccountLimitReached(
+            f"Your {agency.plan.name} plan includes {agency.max_sub_accounts} sub-accounts and all are in use. Nothing was opened."
+        )
+
+
+def _check_email(agency: Agency, email: str) -> None:
+    if User.objects.in_realm(agency).filter(email__iexact=email.strip()).exists():
+        raise EmailKnown(f"{email} already signs in to one of your sub-accounts. Use another address, or open this one without a login.")
+
+
+def _open(agency: Agency, sub_account: SubAccount, *, by: Actor) -> None:
+    """The row, its schema, its wallets, and last the domain: nobody reaches a workspace that is not whole."""
+    sub_account.schema_name, sub_account.fingerprint = provisioning.take_workspace()
+    _save_with_slug(sub_account)
+    ledger.open_wallets(Wallet.SUB_ACCOUNT, sub_account.public_id)
+    audit.record(
+        "sub_account.opened",
+        by=by,
+        agency=agency,
+        sub_account_id=sub_account.public_id,
+        subject=sub_account.name,
+        after={"slug": sub_account.slug, "is_primary": sub_account.is_primary},
+    )
+    Domain.objects.create(domain=addresses.host_name(sub_account.slug), tenant=sub_account, is_primary=True)
+
+
+def _save_with_slug(row: Agency | SubAccount) -> None:
+    try:
+        row.save()
+    except IntegrityError as error:  # somebody took the slug between the check and here
+        raise addresses.SlugTaken(f"The web address “{row.slug}” has just been taken. Choose another one; nothing was opened.") from error
+
+
+def _grant_trial_credits(agency: Agency) -> None:
+    if settings.TRIAL_POOL_CREDITS:
+        ledger.grant(
+            to=agency.pool("credit"),
+            amount=settings.TRIAL_POOL_CREDITS,
+            source="promotion",
+            key=f"trial:{agency.public_id}",
+            transferable=False,
+            memo="Trial credits",
+            by=PLATFORM,
+        )
+
+
+def _grant_starter_credits(sub_account: SubAccount) -> None:
+    """A present of the platform, so it is used up before anything that was paid for and cannot be moved elsewhere (decision 3)."""
+    if settings.STARTER_CREDITS:
+        ledger.grant(
+            to=sub_account.wallet("credit"),
+            amount=settings.STARTER_CREDITS,
+            source="starter",
+            key=f"starter:{sub_account.public_id}",
+            priority=0,
+            transferable=False,
+            memo="Starter credits",
+            sub_account_id=sub_account.public_id,
+            by=PLATFORM,
+        )
+
+
+def _open_login(sub_account: SubAccount, *, email: str, first_name: str, last_name: str, by: Actor) -> tuple[User, str]:
+    password = passwords.generate()
+    user = User.objects.create_user(
+        email=email,
+        password=password,
+        realm=sub_account.agency,
+        first_name=first_name,
+        last_name=last_name,
+        must_change_password=True,
+        initial_password_expires_at=clock.now() + timedelta(days=FIRST_PASSWORD_DAYS),
+    )
+    # Whoever signs in with the mailed password has shown that the address is theirs.
+    EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
+    Access.objects.create(sub_account=sub_account, user=user, role=Role.SUB_ACCOUNT_ADMIN)
+    audit.record(
+        "access.granted",
+        by=by,
+        agency=sub_account.agency,
+        sub_account_id=sub_account.public_id,
+        subject=user.email,
+        after={"role": Role.SUB_ACCOUNT_ADMIN.value},
+    )
+    _mail_credentials(sub_account, user, password)
+    return user, password
+
+
+def _mail_credentials(sub_account: SubAccount, user: User, password: str) -> None:
+    context = {
+        "agency": sub_account.agency,
+        "sub_account": sub_account,
+        "user": user,
+        "password": password,
+        "address": addresses.own_url(sub_account),
+        "days": FIRST_PASSWORD_DAYS,
+    }
+    mail.send(
+        to=user.email,
+        template="mails/credentials",
+        context=context,
+        key=f"credentials:{user.public_id}",
+        sender_name=sub_account.agency.name,
+    )
