@@ -1,7 +1,11 @@
 """The pages for what went wrong, in words a person can use."""
 
+import sys
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+
+from kit.requests import OUTAGES, outage
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -21,4 +25,8 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """A mistake of ours; or a middleware that found PostgreSQL or Redis away, which is a 503 like in a view."""
+    exception = sys.exc_info()[1]
+    if isinstance(exception, OUTAGES):
+        return outage(request, exception)
     return HttpResponse("Something went wrong on our side. Nothing you sent was lost; please try again.", status=500, content_type="text/plain")

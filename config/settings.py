@@ -141,7 +141,8 @@ def _database(url: str) -> dict[str, Any]:
     }
 
 
-DATABASES = {"default": _database(env.text("DATABASE_URL"))}
+DATABASE_URL = env.text("DATABASE_URL")
+DATABASES = {"default": _database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.text("REDIS_URL")
@@ -165,8 +166,19 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_TIME_LIMIT = 300
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix": f"{CACHE_PREFIX}:celery:"}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,
+    "global_keyprefix": f"{CACHE_PREFIX}:celery:",
+    "socket_connect_timeout": 2,
+    "socket_timeout": 30,
+    "max_retries": 0,
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BEAT_SCHEDULER = "config.celery:OneBeat"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000
 CELERY_TIMEZONE = "UTC"
 
 # --- People, sessions, sign-in -------------------------------------------------------------------------------------------
@@ -294,6 +306,7 @@ SPARE_WORKSPACES = env.number("SPARE_WORKSPACES", 0 if TESTING else 5)
 ASSIST_SECONDS = 1800
 HOP_SECONDS = 60
 
+import config.celery  # noqa: E402, F401  (whichever process this is, its tasks go to our Redis)
 from config.logging import configure  # noqa: E402
 
 LOGGING_CONFIG = None

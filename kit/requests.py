@@ -1,39 +1,169 @@
-"""What every request goes through: its log line, and the page for a rule that said no."""
+"""What every request gets: an id, one line in the log, a client address, and an honest answer when a rule or a server says no."""
 
+import ipaddress
+import json
+import re
+import time
 from collections.abc import Callable
+from uuid import uuid4
 
+import redis
+import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import render
+from django.db.utils import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 
 from kit.refusal import Refusal
 
+log = structlog.get_logger("canopy.requests")
+
+Next = Callable[[HttpRequest], HttpResponse]
+
+OUTAGES = (OperationalError, InterfaceError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+RETRY_AFTER_SECONDS = 5
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+_SECRET_ARGUMENTS = frozenset({"token", "key", "code", "nonce", "secret", "uidb36", "uidb64"})
+
+
+class Unavailable(Refusal):
+    """Something we depend on does not answer; nothing was changed, trying again soon is right."""
+
+    code = "unavailable"
+    status = 503
+    default_message = "We cannot do this right now. Nothing was changed. Please try again in a few seconds."
+
 
 def client_address(request: HttpRequest) -> str:
-    """The address of the client, counting `TRUSTED_PROXY_COUNT` proxies from the right of X-Forwarded-For."""
-    hops = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
-    count = settings.TRUSTED_PROXY_COUNT
-    if count and len(hops) >= count:
-        return hops[-count]
-    return str(request.META.get("REMOTE_ADDR", ""))
+    """The visitor's address, or an empty string when nobody can tell.
+
+    Believes as many entries of X-Forwarded-For, from the right, as we run proxies (`TRUSTED_PROXY_COUNT`).
+    """
+    direct = _address(request.META.get("REMOTE_ADDR", ""))
+    if not settings.TRUSTED_PROXY_COUNT:
+        return direct
+    hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    if len(hops) < settings.TRUSTED_PROXY_COUNT:
+        return direct
+    return _address(hops[-settings.TRUSTED_PROXY_COUNT]) or direct
+
+
+def client_network(request: HttpRequest) -> str:
+    """The address as a limit counts it: an IPv6 visitor owns its whole /64, so that is one visitor."""
+    address = client_address(request)
+    if ":" not in address:
+        return address
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def _address(raw: str) -> str:
+    try:
+        address = ipaddress.ip_address(raw.strip("[]").split("%")[0])
+    except ValueError:
+        return ""
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
 
 
 class RequestLogMiddleware:
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    """Outermost: gives the request an id (returned as X-Request-ID) and writes one line about it."""
+
+    def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = self._request_id(request)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = time.perf_counter()
+        try:
+            response = self.get_response(request)
+            response.headers["X-Request-ID"] = request_id
+            milliseconds = round((time.perf_counter() - started) * 1000, 1)
+            if not request.path_info.startswith(("/healthz", "/static/")) or response.status_code >= 400:
+                log.info("request", method=request.method, path=_logged_path(request), status=response.status_code, ms=milliseconds, **_who(request))
+            return response
+        finally:
+            structlog.contextvars.clear_contextvars()
+
+    @staticmethod
+    def _request_id(request: HttpRequest) -> str:
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        trusted = settings.TRUSTED_PROXY_COUNT and _REQUEST_ID.fullmatch(given)
+        return given if trusted else uuid4().hex
+
+
+def _logged_path(request: HttpRequest) -> str:
+    """The path without its query, and without an argument that opens something."""
+    path = request.path_info[:200]
+    match = getattr(request, "resolver_match", None)
+    for name, value in (match.kwargs if match else {}).items():
+        if name in _SECRET_ARGUMENTS:
+            path = path.replace(str(value), "…")
+    return path
+
+
+def _who(request: HttpRequest) -> dict[str, str]:
+    site = getattr(request, "site", None)
+    agency = getattr(request, "agency", None) or getattr(site, "agency", None)
+    sub_account = getattr(site, "sub_account", None)
+    actor = getattr(request, "actor", None)
+    found = {
+        "host": request.META.get("HTTP_HOST", "")[:100],
+        "agency": getattr(agency, "slug", ""),
+        "workspace": getattr(sub_account, "slug", ""),
+        "actor": f"{actor.kind}:{actor.id}" if actor else "",
+        "address": client_address(request),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 class RefusalMiddleware:
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    """Innermost: a refusal becomes its status with a page, or problem+json for a program; an outage becomes 503."""
+
+    def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         return self.get_response(request)
 
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        if not isinstance(exception, Refusal):
-            return None
-        return render(request, "errors/refusal.html", {"refusal": exception}, status=exception.status)
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, Refusal):
+            return refused(request, exception)
+        if isinstance(exception, OUTAGES):
+            return outage(request, exception)
+        return None
+
+
+def refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    """The answer to a refusal. A page for people, RFC 9457 problem+json for htmx and programs."""
+    log.info("refused", code=refusal.code, status=refusal.status)
+    if wants_json(request):
+        response = problem(refusal)
+    else:
+        context = {"refusal": refusal, "support_email": settings.SUPPORT_EMAIL}
+        # 503 says that a server is away: then the page is rendered without the request, whose context would ask for it.
+        page = render_to_string("errors/refusal.html", context, None if refusal.status == 503 else request)
+        response = HttpResponse(page, status=refusal.status)
+    if refusal.status in (429, 503):
+        response.headers["Retry-After"] = str(getattr(refusal, "retry_after", RETRY_AFTER_SECONDS))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def outage(request: HttpRequest, exception: BaseException) -> HttpResponse:
+    """503 with Retry-After: PostgreSQL or Redis is away, too slow or busy, and nothing was changed."""
+    log.warning("outage", cause=type(exception).__name__, detail=str(exception)[:300])
+    return refused(request, Unavailable())
+
+
+def problem(refusal: Refusal) -> HttpResponse:
+    body = {"type": "about:blank", "title": refusal.message, "status": refusal.status, "code": refusal.code, "detail": refusal.message}
+    return HttpResponse(json.dumps(body), status=refusal.status, content_type="application/problem+json")
+
+
+def wants_json(request: HttpRequest) -> bool:
+    if request.path_info.startswith("/api/") or request.headers.get("HX-Request") == "true":
+        return True
+    accepts = request.headers.get("Accept", "")
+    return "json" in request.headers.get("Content-Type", "") or ("json" in accepts and "text/html" not in accepts)
