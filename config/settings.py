@@ -266,7 +266,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 
 # --- Mail -----------------------------------------------------------------------------------------------------------------
 
-MAILBOX_DIR = BASE_DIR / "var" / "mail"
+MAILBOX_DIR = Path(env.text("MAILBOX_DIR", str(BASE_DIR / "var" / "mail")))
 if TESTING:
     EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 elif DEBUG and not env.text("SMTP_HOST", ""):
