@@ -40,11 +40,12 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_C
 # --- Apps ---------------------------------------------------------------------------------------------------------------
 
 SHARED_APPS = [
-    "django_tenants",
     "kit",
     "credits",
     "agency",
+    # Before django_tenants: both have a `migrate`, and the first app in the list wins.
     "subaccounts",
+    "django_tenants",
     "billing",
     "whitelabel",
     "django.contrib.contenttypes",

@@ -12,165 +12,258 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('agency', '0001_initial'),
+        ("agency", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         TrigramExtension(),
         migrations.CreateModel(
-            name='SpareWorkspace',
+            name="SpareWorkspace",
             fields=[
-                ('schema_name', models.CharField(max_length=63, primary_key=True, serialize=False)),
-                ('fingerprint', models.CharField(max_length=64)),
-                ('created_at', models.DateTimeField(default=kit.clock.now)),
+                ("schema_name", models.CharField(max_length=63, primary_key=True, serialize=False)),
+                ("fingerprint", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField(default=kit.clock.now)),
             ],
         ),
         migrations.CreateModel(
-            name='WorkspaceTemplate',
+            name="WorkspaceTemplate",
             fields=[
-                ('fingerprint', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('statements', models.JSONField()),
-                ('digest', models.CharField(help_text='Hash of the catalogue the statements must produce.', max_length=64)),
-                ('created_at', models.DateTimeField(default=kit.clock.now)),
+                ("fingerprint", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("statements", models.JSONField()),
+                ("digest", models.CharField(help_text="Hash of the catalogue the statements must produce.", max_length=64)),
+                ("created_at", models.DateTimeField(default=kit.clock.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Hop',
+            name="Hop",
             fields=[
-                ('token_hash', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=253)),
-                ('purpose', models.CharField(choices=[('switch', 'switch'), ('return', 'return')], max_length=12)),
-                ('nonce_hash', models.CharField(max_length=64)),
-                ('created_at', models.DateTimeField(default=kit.clock.now)),
-                ('expires_at', models.DateTimeField()),
-                ('used_at', models.DateTimeField(null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                ("token_hash", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("host", models.CharField(max_length=253)),
+                ("purpose", models.CharField(choices=[("switch", "switch"), ("return", "return")], max_length=12)),
+                ("nonce_hash", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField(default=kit.clock.now)),
+                ("expires_at", models.DateTimeField()),
+                ("used_at", models.DateTimeField(null=True)),
+                ("user", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
             ],
         ),
         migrations.CreateModel(
-            name='SubAccount',
+            name="SubAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('schema_name', models.CharField(db_index=True, max_length=63, unique=True, validators=[django_tenants.postgresql_backend.base._check_schema_name])),
-                ('public_id', models.UUIDField(default=kit.ids.uuid7, editable=False, unique=True)),
-                ('name', models.CharField(help_text="The client's business, or the contact's name.", max_length=120)),
-                ('slug', models.CharField(max_length=40, unique=True)),
-                ('is_primary', models.BooleanField(default=False)),
-                ('status', models.CharField(choices=[('ready', 'Active'), ('removed', 'Removed')], default='ready', max_length=12)),
-                ('contact_first_name', models.CharField(blank=True, max_length=80)),
-                ('contact_last_name', models.CharField(blank=True, max_length=80)),
-                ('contact_email', models.EmailField(blank=True, max_length=254)),
-                ('business_name', models.CharField(blank=True, max_length=120)),
-                ('city', models.CharField(blank=True, max_length=80)),
-                ('state', models.CharField(blank=True, max_length=80)),
-                ('postal_code', models.CharField(blank=True, max_length=20)),
-                ('description', models.TextField(blank=True, max_length=1000)),
-                ('credit_mode', models.CharField(choices=[('manual', "Manual: uses the agency's pool"), ('reselling', 'Reselling: buys its own credits')], default='manual', max_length=12)),
-                ('pool_fallback', models.CharField(choices=[('on', "Uses the agency's pool when its own credits are used up"), ('off', 'Stops when its own credits are used up')], default='on', max_length=8)),
-                ('unavailable_message', models.CharField(default='Sorry, we cannot answer here right now. Please try again later or contact us directly.', max_length=300)),
-                ('chatbots', models.PositiveIntegerField(default=0, help_text='How many chatbots its workspace has; counted here so that nobody looks into schemas.')),
-                ('fingerprint', models.CharField(help_text='The workspace migrations its schema is at.', max_length=64)),
-                ('created_at', models.DateTimeField(default=kit.clock.now)),
-                ('agency', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='sub_accounts', to='agency.agency')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "schema_name",
+                    models.CharField(
+                        db_index=True, max_length=63, unique=True, validators=[django_tenants.postgresql_backend.base._check_schema_name]
+                    ),
+                ),
+                ("public_id", models.UUIDField(default=kit.ids.uuid7, editable=False, unique=True)),
+                ("name", models.CharField(help_text="The client's business, or the contact's name.", max_length=120)),
+                ("slug", models.CharField(max_length=40, unique=True)),
+                ("is_primary", models.BooleanField(default=False)),
+                ("status", models.CharField(choices=[("ready", "Active"), ("removed", "Removed")], default="ready", max_length=12)),
+                ("contact_first_name", models.CharField(blank=True, max_length=80)),
+                ("contact_last_name", models.CharField(blank=True, max_length=80)),
+                ("contact_email", models.EmailField(blank=True, max_length=254)),
+                ("business_name", models.CharField(blank=True, max_length=120)),
+                ("city", models.CharField(blank=True, max_length=80)),
+                ("state", models.CharField(blank=True, max_length=80)),
+                ("postal_code", models.CharField(blank=True, max_length=20)),
+                ("description", models.TextField(blank=True, max_length=1000)),
+                (
+                    "credit_mode",
+                    models.CharField(
+                        choices=[("manual", "Manual: uses the agency's pool"), ("reselling", "Reselling: buys its own credits")],
+                        default="manual",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "pool_fallback",
+                    models.CharField(
+                        choices=[
+                            ("on", "Uses the agency's pool when its own credits are used up"),
+                            ("off", "Stops when its own credits are used up"),
+                        ],
+                        default="on",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "unavailable_message",
+                    models.CharField(
+                        default="Sorry, we cannot answer here right now. Please try again later or contact us directly.", max_length=300
+                    ),
+                ),
+                (
+                    "chatbots",
+                    models.PositiveIntegerField(
+                        default=0, help_text="How many chatbots its workspace has; counted here so that nobody looks into schemas."
+                    ),
+                ),
+                ("fingerprint", models.CharField(help_text="The workspace migrations its schema is at.", max_length=64)),
+                ("created_at", models.DateTimeField(default=kit.clock.now)),
+                ("agency", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="sub_accounts", to="agency.agency")),
             ],
         ),
         migrations.CreateModel(
-            name='Domain',
+            name="Domain",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('is_primary', models.BooleanField(db_index=True, default=True)),
-                ('domain', models.CharField(max_length=253, unique=True)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='domains', to='subaccounts.subaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("is_primary", models.BooleanField(db_index=True, default=True)),
+                ("domain", models.CharField(max_length=253, unique=True)),
+                (
+                    "tenant",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="domains", to="subaccounts.subaccount"),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='DailyFigures',
+            name="DailyFigures",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField()),
-                ('conversations', models.PositiveIntegerField(default=0)),
-                ('messages', models.PositiveIntegerField(default=0)),
-                ('replies', models.PositiveIntegerField(default=0)),
-                ('leads', models.PositiveIntegerField(default=0)),
-                ('contacts', models.PositiveIntegerField(default=0)),
-                ('campaign_sends', models.PositiveIntegerField(default=0)),
-                ('calls', models.PositiveIntegerField(default=0)),
-                ('seconds', models.PositiveIntegerField(default=0)),
-                ('sub_account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='daily_figures', to='subaccounts.subaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("day", models.DateField()),
+                ("conversations", models.PositiveIntegerField(default=0)),
+                ("messages", models.PositiveIntegerField(default=0)),
+                ("replies", models.PositiveIntegerField(default=0)),
+                ("leads", models.PositiveIntegerField(default=0)),
+                ("contacts", models.PositiveIntegerField(default=0)),
+                ("campaign_sends", models.PositiveIntegerField(default=0)),
+                ("calls", models.PositiveIntegerField(default=0)),
+                ("seconds", models.PositiveIntegerField(default=0)),
+                (
+                    "sub_account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="daily_figures", to="subaccounts.subaccount"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Assist',
+            name="Assist",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=kit.ids.uuid7, editable=False, unique=True)),
-                ('reason', models.CharField(blank=True, max_length=200)),
-                ('started_at', models.DateTimeField(default=kit.clock.now)),
-                ('expires_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='assists', to=settings.AUTH_USER_MODEL)),
-                ('sub_account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='assists', to='subaccounts.subaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=kit.ids.uuid7, editable=False, unique=True)),
+                ("reason", models.CharField(blank=True, max_length=200)),
+                ("started_at", models.DateTimeField(default=kit.clock.now)),
+                ("expires_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "user",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="assists", to=settings.AUTH_USER_MODEL),
+                ),
+                (
+                    "sub_account",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="assists", to="subaccounts.subaccount"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Access',
+            name="Access",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('sub_account_admin', 'Subaccount Admin'), ('sub_account_member', 'Subaccount Member'), ('member', 'Agency Member, granted')], max_length=20)),
-                ('created_at', models.DateTimeField(default=kit.clock.now)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='accesses', to=settings.AUTH_USER_MODEL)),
-                ('sub_account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='accesses', to='subaccounts.subaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("sub_account_admin", "Subaccount Admin"),
+                            ("sub_account_member", "Subaccount Member"),
+                            ("member", "Agency Member, granted"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=kit.clock.now)),
+                (
+                    "user",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="accesses", to=settings.AUTH_USER_MODEL),
+                ),
+                (
+                    "sub_account",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="accesses", to="subaccounts.subaccount"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Suspension',
+            name="Suspension",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=kit.ids.uuid7, editable=False, unique=True)),
-                ('policy', models.CharField(choices=[('read_only', 'Read only: the client signs in and sees its history'), ('lockout', 'Lockout: the client sees a page with your note')], default='read_only', max_length=12)),
-                ('reason', models.CharField(choices=[('overdue_payment', 'Overdue payment'), ('client_request', 'The client asked for it'), ('abuse', 'Abuse'), ('other', 'Other')], default='other', max_length=20)),
-                ('note', models.CharField(blank=True, max_length=150)),
-                ('suspended_at', models.DateTimeField(default=kit.clock.now)),
-                ('suspended_by', models.CharField(max_length=160)),
-                ('lifted_at', models.DateTimeField(null=True)),
-                ('lifted_by', models.CharField(blank=True, max_length=160)),
-                ('sub_account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='suspensions', to='subaccounts.subaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=kit.ids.uuid7, editable=False, unique=True)),
+                (
+                    "policy",
+                    models.CharField(
+                        choices=[
+                            ("read_only", "Read only: the client signs in and sees its history"),
+                            ("lockout", "Lockout: the client sees a page with your note"),
+                        ],
+                        default="read_only",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            ("overdue_payment", "Overdue payment"),
+                            ("client_request", "The client asked for it"),
+                            ("abuse", "Abuse"),
+                            ("other", "Other"),
+                        ],
+                        default="other",
+                        max_length=20,
+                    ),
+                ),
+                ("note", models.CharField(blank=True, max_length=150)),
+                ("suspended_at", models.DateTimeField(default=kit.clock.now)),
+                ("suspended_by", models.CharField(max_length=160)),
+                ("lifted_at", models.DateTimeField(null=True)),
+                ("lifted_by", models.CharField(blank=True, max_length=160)),
+                (
+                    "sub_account",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="suspensions", to="subaccounts.subaccount"),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='subaccount',
-            index=models.Index(fields=['agency', '-id'], name='sub_account_newest'),
+            model_name="subaccount",
+            index=models.Index(fields=["agency", "-id"], name="sub_account_newest"),
         ),
         migrations.AddIndex(
-            model_name='subaccount',
-            index=models.Index(fields=['agency', 'name', 'id'], name='sub_account_by_name'),
+            model_name="subaccount",
+            index=models.Index(fields=["agency", "name", "id"], name="sub_account_by_name"),
         ),
         migrations.AddIndex(
-            model_name='subaccount',
-            index=django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('name'), name='gin_trgm_ops'), name='sub_account_name_search'),
+            model_name="subaccount",
+            index=django.contrib.postgres.indexes.GinIndex(
+                django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper("name"), name="gin_trgm_ops"),
+                name="sub_account_name_search",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subaccount',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_primary', True)), fields=('agency',), name='sub_account_one_primary'),
+            model_name="subaccount",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_primary", True)), fields=("agency",), name="sub_account_one_primary"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='dailyfigures',
-            constraint=models.UniqueConstraint(fields=('sub_account', 'day'), name='daily_figures_once'),
+            model_name="dailyfigures",
+            constraint=models.UniqueConstraint(fields=("sub_account", "day"), name="daily_figures_once"),
         ),
         migrations.AddConstraint(
-            model_name='access',
-            constraint=models.UniqueConstraint(fields=('sub_account', 'user'), name='access_once'),
+            model_name="access",
+            constraint=models.UniqueConstraint(fields=("sub_account", "user"), name="access_once"),
         ),
         migrations.AddConstraint(
-            model_name='suspension',
-            constraint=models.UniqueConstraint(condition=models.Q(('lifted_at', None)), fields=('sub_account',), name='suspension_one_in_force'),
+            model_name="suspension",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("lifted_at", None)), fields=("sub_account",), name="suspension_one_in_force"
+            ),
         ),
     ]

@@ -1,3 +1,5 @@
+from typing import NoReturn
+
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models.functions import Upper
@@ -36,7 +38,10 @@ class SubAccount(TenantMixin):
 
     FALLBACK_ON = "on"
     FALLBACK_OFF = "off"
-    POOL_FALLBACKS = [(FALLBACK_ON, "Uses the agency's pool when its own credits are used up"), (FALLBACK_OFF, "Stops when its own credits are used up")]
+    POOL_FALLBACKS = [
+        (FALLBACK_ON, "Uses the agency's pool when its own credits are used up"),
+        (FALLBACK_OFF, "Stops when its own credits are used up"),
+    ]
 
     auto_create_schema = False
     auto_drop_schema = False
@@ -60,7 +65,9 @@ class SubAccount(TenantMixin):
     unavailable_message = models.CharField(
         max_length=300, default="Sorry, we cannot answer here right now. Please try again later or contact us directly."
     )
-    chatbots = models.PositiveIntegerField(default=0, help_text="How many chatbots its workspace has; counted here so that nobody looks into schemas.")
+    chatbots = models.PositiveIntegerField(
+        default=0, help_text="How many chatbots its workspace has; counted here so that nobody looks into schemas."
+    )
     fingerprint = models.CharField(max_length=64, help_text="The workspace migrations its schema is at.")
     created_at = models.DateTimeField(default=clock.now)
 
@@ -78,6 +85,13 @@ class SubAccount(TenantMixin):
 
     def __str__(self) -> str:
         return self.name
+
+    def __enter__(self) -> NoReturn:
+        # django-tenants keeps one stack for all threads behind `with`; a thread then works in another's workspace.
+        raise TypeError("use tenancy.enter(sub_account)")
+
+    def _check_schema_name_is_unique(self) -> None:
+        """Nothing to look for: names are generated in lower case and the column is unique."""
 
     def wallet(self, unit: str) -> Wallet:
         """The sub-account's own wallet of `unit`."""
@@ -107,8 +121,16 @@ class Suspension(models.Model):
 
     READ_ONLY = "read_only"
     LOCKOUT = "lockout"
-    POLICIES = [(READ_ONLY, "Read only: the client signs in and sees its history"), (LOCKOUT, "Lockout: the client sees a page with your note")]
-    REASONS = [("overdue_payment", "Overdue payment"), ("client_request", "The client asked for it"), ("abuse", "Abuse"), ("other", "Other")]
+    POLICIES = [
+        (READ_ONLY, "Read only: the client signs in and sees its history"),
+        (LOCKOUT, "Lockout: the client sees a page with your note"),
+    ]
+    REASONS = [
+        ("overdue_payment", "Overdue payment"),
+        ("client_request", "The client asked for it"),
+        ("abuse", "Abuse"),
+        ("other", "Other"),
+    ]
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     sub_account = models.ForeignKey(SubAccount, on_delete=models.CASCADE, related_name="suspensions")
@@ -136,7 +158,9 @@ class Access(models.Model):
 
     sub_account = models.ForeignKey(SubAccount, on_delete=models.CASCADE, related_name="accesses")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="accesses")
-    role = models.CharField(max_length=20, choices=[*[(role.value, role.label) for role in CLIENT_ROLES], (GRANTED, "Agency Member, granted")])
+    role = models.CharField(
+        max_length=20, choices=[*[(role.value, role.label) for role in CLIENT_ROLES], (GRANTED, "Agency Member, granted")]
+    )
     created_at = models.DateTimeField(default=clock.now)
 
     class Meta:

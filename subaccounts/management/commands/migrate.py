@@ -1,0 +1,15 @@
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.commands import migrate
+from django.db import connection
+
+
+class Command(migrate.Command):
+    help = "Migrates public, then every workspace (migrate_workspaces)."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        connection.set_schema_to_public()
+        super().handle(*args, **options)
+        if not (options["app_label"] or options["plan"] or options["check_unapplied"] or options["prune"] or options["fake"]):
+            call_command("migrate_workspaces", verbosity=options["verbosity"], stdout=self.stdout, stderr=self.stderr)
