@@ -1,5 +1,6 @@
 """Mails leave through the outbox: rendered in the transaction that causes them, sent after it, once per key."""
 
+import json
 import re
 from collections.abc import Sequence
 from email.utils import formataddr
@@ -11,11 +12,15 @@ from django.core.validators import validate_email
 from django.template import Context, TemplateDoesNotExist
 from django.template.loader import get_template
 
-from kit import outbox
+from kit import outbox, sealed
 from kit.models import OutboxMessage
 
 TOPIC = "mail"
 _UNSAFE_IN_NAME = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069@<>\"]")
+
+
+class MailSealedElsewhere(Exception):
+    """A waiting mail cannot be read with today's SECRET_KEY nor with any of SECRET_KEY_FALLBACKS."""
 
 
 def send(
@@ -44,7 +49,7 @@ def send(
         "text": text,
         "html": _html(template, context),
     }
-    outbox.put(TOPIC, payload, key)
+    _put(payload, key)
 
 
 def send_message(message: EmailMessage, key: str = "") -> None:
@@ -58,7 +63,12 @@ def send_message(message: EmailMessage, key: str = "") -> None:
         "text": str(message.body),
         "html": html,
     }
-    outbox.put(TOPIC, payload, key)
+    _put(payload, key)
+
+
+def _put(payload: dict[str, Any], key: str) -> None:
+    """Sealed, because a mail may carry a first password or a sign-in code and nobody who reads the database may."""
+    outbox.put(TOPIC, {"sealed": sealed.seal(json.dumps(payload), purpose=TOPIC)}, key)
 
 
 def sender(name: str) -> str:
@@ -90,7 +100,10 @@ def _one_line(text: str) -> str:
 @outbox.handler(TOPIC)
 def deliver(message: OutboxMessage) -> None:
     """Hand one mail to the mail server. The Message-ID is the outbox row's, so a repeat after a crash is recognisable."""
-    payload = message.payload
+    opened = sealed.unseal(message.payload["sealed"], purpose=TOPIC)
+    if opened is None:
+        raise MailSealedElsewhere("sealed with another SECRET_KEY")
+    payload = json.loads(opened)
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2]
     mail = EmailMultiAlternatives(
         subject=payload["subject"],

@@ -48,9 +48,7 @@ def may_act(sub_account: SubAccount) -> None:
 
 
 @transaction.atomic
-def suspend(
-    *, sub_account: SubAccount, policy: str = Suspension.READ_ONLY, reason: str = "other", note: str = "", by: Actor
-) -> Suspension:
+def suspend(*, sub_account: SubAccount, policy: str = Suspension.READ_ONLY, reason: str = "other", note: str = "", by: Actor) -> Suspension:
     """Pause at once; all data is kept. Raises `PrimaryStays` and `AlreadySuspended`; the database refuses a note over 150 characters."""
     if sub_account.is_primary:
         raise PrimaryStays(f"{sub_account.name} is the agency's own account and cannot be suspended.")

@@ -1,13 +1,15 @@
 from typing import NoReturn
 
+from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models.functions import Upper
+from django.urls import reverse
 from django.utils.functional import cached_property
 from django_tenants.models import DomainMixin, TenantMixin
 
-from agency.access import CLIENT_ROLES
-from agency.models import Agency, User
+from agency.access import CLIENT_ROLES, Role
+from agency.models import Agency, Membership, User
 from credits.models import Wallet
 from kit import clock
 from kit.ids import uuid7
@@ -23,6 +25,19 @@ class SubAccountQuerySet(models.QuerySet["SubAccount"]):
 
     def ready(self) -> "SubAccountQuerySet":
         return self.filter(status=SubAccount.READY)
+
+    def open_to(self, membership: Membership) -> "SubAccountQuerySet":
+        """What a member of the team may enter: Owner and Admin everything of the agency, an Agency Member what was granted."""
+        of_agency = self.filter(agency=membership.agency_id).ready()
+        if membership.role in (Role.OWNER, Role.ADMIN):
+            return of_agency
+        return of_agency.filter(pk__in=Access.objects.filter(user=membership.user_id, role=Access.GRANTED).values("sub_account"))
+
+    def active(self) -> "SubAccountQuerySet":
+        return self.exclude(pk__in=Suspension.objects.filter(lifted_at=None).values("sub_account"))
+
+    def suspended(self) -> "SubAccountQuerySet":
+        return self.filter(pk__in=Suspension.objects.filter(lifted_at=None).values("sub_account"))
 
 
 class SubAccount(TenantMixin):
@@ -92,6 +107,14 @@ class SubAccount(TenantMixin):
 
     def _check_schema_name_is_unique(self) -> None:
         """Nothing to look for: names are generated in lower case and the column is unique."""
+
+    def get_absolute_url(self) -> str:
+        """Its page in the agency's dashboard."""
+        return reverse("sub_account", args=[self.public_id], urlconf=settings.ROOT_URLCONF)
+
+    @property
+    def contact_name(self) -> str:
+        return f"{self.contact_first_name} {self.contact_last_name}".strip()
 
     def wallet(self, unit: str) -> Wallet:
         """The sub-account's own wallet of `unit`."""

@@ -1,0 +1,54 @@
+"""Which accounts a person can go to from here: what the account switcher lists."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db.models import Max
+from django.urls import reverse
+
+from agency.models import Membership, User
+from subaccounts import addresses
+from subaccounts.models import Assist, SubAccount, SubAccountQuerySet
+
+SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Account:
+    """A line of the switcher. `is_link`: a plain link (the client signs in there itself); otherwise entering is a POST."""
+
+    name: str
+    url: str
+    is_link: bool
+    is_current: bool = False
+
+
+def accounts_for(user: User, membership: Membership | None, current: SubAccount | None = None) -> list[Account]:
+    """At most `SHOWN` accounts, the recently entered first. An assisting person gets none: from there the way leads back only."""
+    if user.realm_id is not None:
+        return [_linked(sub_account, current) for sub_account in _of_client(user)[:SHOWN]]
+    if membership is None:
+        return []
+    return [_entered(sub_account) for sub_account in _recent_first(user, membership)]
+
+
+def _of_client(user: User) -> SubAccountQuerySet:
+    return SubAccount.objects.ready().filter(accesses__user=user).order_by("name", "id")
+
+
+def _recent_first(user: User, membership: Membership) -> list[SubAccount]:
+    allowed = SubAccount.objects.open_to(membership)
+    entered = Assist.objects.filter(user=user).values("sub_account").annotate(at=Max("started_at")).order_by("-at")[:SHOWN]
+    order = [row["sub_account"] for row in entered]
+    recent = sorted(allowed.filter(pk__in=order), key=lambda sub_account: order.index(sub_account.pk))
+    return [*recent, *allowed.exclude(pk__in=order).order_by("-is_primary", "name", "id")[: SHOWN - len(recent)]]
+
+
+def _entered(sub_account: SubAccount) -> Account:
+    return Account(
+        sub_account.name, reverse("sub_account_enter", args=[sub_account.public_id], urlconf=settings.ROOT_URLCONF), is_link=False
+    )
+
+
+def _linked(sub_account: SubAccount, current: SubAccount | None) -> Account:
+    return Account(sub_account.name, addresses.own_url(sub_account), is_link=True, is_current=sub_account == current)
