@@ -1,6 +1,17 @@
-from django.db import models
+"""The rows of the ledger (README.md has its laws). Only `credits.ledger` and the functions in `sql/` write them.
 
+Amounts are in the unit's smallest step: a credit is 1, a minute is 60 seconds. Owners, agencies and sub-accounts are
+opaque public ids here: they point at wallets, never the reverse.
+"""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+
+from kit import clock
 from kit.ids import uuid7
+
+LARGEST = 10**15
 
 
 class Unit(models.Model):
@@ -12,12 +23,21 @@ class Unit(models.Model):
     steps = models.PositiveIntegerField(default=1)
     position = models.PositiveSmallIntegerField(default=0)
 
+    class Meta:
+        ordering = ["position"]
+
     def __str__(self) -> str:
         return self.name
 
 
 class Wallet(models.Model):
-    """A balance of one unit, in smallest steps: an agency's pool, a sub-account's own, or a boundary account of the books."""
+    """A balance of one unit: an agency's pool, a sub-account's own wallet, or a boundary account of the books.
+
+    `held` is the part of `balance` that open holds reserve. `sequence` numbers the wallet's entries without a gap.
+    `agency_id` is the agency on whose statement its lines stand. `next_expires_at` is never later than the first expiry
+    among its open grants, so a spend knows with one look whether something has to expire first. A boundary account's
+    balance is the sum of its entries; its row stays at zero, so that no spend ever waits for it.
+    """
 
     AGENCY = "agency"
     SUB_ACCOUNT = "sub_account"
@@ -26,14 +46,197 @@ class Wallet(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner_kind = models.CharField(max_length=12)
     owner_id = models.UUIDField()
+    agency_id = models.UUIDField(null=True, blank=True)
     unit = models.ForeignKey(Unit, on_delete=models.PROTECT, db_index=False)
     balance = models.BigIntegerField(default=0)
     held = models.BigIntegerField(default=0)
     sequence = models.BigIntegerField(default=0)
-    low_at = models.BigIntegerField(null=True, blank=True)
+    low_at = models.BigIntegerField(null=True, blank=True, help_text="Alert when the balance falls below this.")
+    next_expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["owner_kind", "owner_id", "unit"], name="wallet_once_per_owner")]
+        constraints = [
+            models.UniqueConstraint(fields=["owner_kind", "owner_id", "unit"], name="wallet_once_per_owner"),
+            models.CheckConstraint(
+                condition=Q(balance__gte=F("held"), held__gte=0, balance__lte=LARGEST), name="wallet_never_overdrawn"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.owner_kind} {self.owner_id} {self.unit_id}"
+
+    @property
+    def available(self) -> int:
+        """What can be spent now, as of the moment the row was read."""
+        return self.balance - self.held
+
+
+class Grant(models.Model):
+    """What is left of one credit to a wallet. Lower `priority` is spent first, then sooner expiry, then older."""
+
+    STARTER = "starter"
+    PROMOTION = "promotion"
+    PLAN = "plan"
+    PACKAGE = "package"
+    ALLOCATION = "allocation"
+    TRANSFER = "transfer"
+    PURCHASE = "purchase"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="grants", db_index=False)
+    source = models.CharField(max_length=20)
+    priority = models.SmallIntegerField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    transferable = models.BooleanField(default=True)
+    amount = models.BigIntegerField()
+    remaining = models.BigIntegerField()
+    held = models.BigIntegerField(default=0)
+    # A column of its own because an index over `remaining` would cost every spend an index entry.
+    is_open = models.GeneratedField(expression=Q(remaining__gt=0), output_field=models.BooleanField(), db_persist=True)
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(amount__gt=0, amount__lte=LARGEST, remaining__lte=F("amount"), held__gte=0, remaining__gte=F("held")),
+                name="grant_never_overspent",
+            ),
+        ]
+        indexes = [
+            models.Index(F("wallet"), F("priority"), F("expires_at"), F("id"), condition=Q(is_open=True), name="grant_burn_down"),
+            models.Index(fields=["expires_at"], condition=Q(is_open=True), name="grant_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.remaining} of {self.amount}"
+
+
+class Key(models.Model):
+    """An idempotency key that has been used, in a table of its own: entries are partitioned, and a key must be refused
+    over a month's boundary too. `content` is a digest of what was asked. `entry_id` is the first entry it posted;
+    empty while it names an open hold, or for good where the hold was let go.
+    """
+
+    key = models.CharField(max_length=120, primary_key=True, db_collation="C")
+    content = models.UUIDField()
+    entry_id = models.UUIDField(null=True)
+    voided_by = models.CharField(max_length=120, blank=True, default="")
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Entry(models.Model):
+    """One movement of `amount` from one wallet to another. Written once: update and delete are refused by a trigger.
+
+    Its id is a UUIDv7 of its own moment, by which the table is partitioned into months; the entries of one key have ids
+    that differ in the last two bytes only. Boundary accounts have neither running balance nor sequence. No foreign key:
+    they cost a spend a quarter of its speed, and `credits.checks` looks.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    key = models.CharField(max_length=120)
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=24)
+    unit = models.ForeignKey(Unit, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    amount = models.BigIntegerField()
+    from_wallet = models.ForeignKey(Wallet, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    from_balance = models.BigIntegerField(null=True)
+    from_sequence = models.BigIntegerField(null=True)
+    to_wallet = models.ForeignKey(Wallet, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    to_balance = models.BigIntegerField(null=True)
+    to_sequence = models.BigIntegerField(null=True)
+    grant = models.ForeignKey(Grant, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    voids = models.UUIDField(null=True)
+    agency_id = models.UUIDField(null=True)
+    sub_account_id = models.UUIDField(null=True)
+    contact = models.CharField(max_length=160, blank=True)
+    campaign = models.CharField(max_length=160, blank=True)
+    bot = models.CharField(max_length=160, blank=True)
+    own_key = models.BooleanField(default=False)
+    reference = models.CharField(max_length=160, blank=True)
+    memo = models.CharField(max_length=200, blank=True)
+    by_kind = models.CharField(max_length=12)
+    by_id = models.CharField(max_length=64, blank=True)
+    by_label = models.CharField(max_length=160)
+    on_behalf_of = models.CharField(max_length=160, blank=True)
+
+    class Meta:
+        verbose_name_plural = "entries"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(amount__lte=LARGEST) & (Q(amount__gt=0) | Q(amount=0, own_key=True)), name="entry_amount_positive"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["agency_id", "id"], name="entry_of_agency"),
+            models.Index(fields=["sub_account_id", "id"], condition=Q(sub_account_id__isnull=False), name="entry_of_sub_account"),
+            models.Index(fields=["from_wallet", "from_sequence"], condition=Q(from_sequence__isnull=False), name="entry_out_of_wallet"),
+            models.Index(fields=["to_wallet", "to_sequence"], condition=Q(to_sequence__isnull=False), name="entry_into_wallet"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount}"
+
+
+class Hold(models.Model):
+    """Units reserved for work in progress. Leg n reserves `amounts[n]` of grant `grants[n]` in wallet `wallets[n]`."""
+
+    OPEN = "open"
+    COMMITTED = "committed"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    key = models.CharField(max_length=120, unique=True, db_collation="C")
+    state = models.CharField(max_length=12, default=OPEN)
+    amount = models.BigIntegerField()
+    wallets = ArrayField(models.UUIDField())
+    grants = ArrayField(models.UUIDField(null=True))
+    amounts = ArrayField(models.BigIntegerField())
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+    kind = models.CharField(max_length=24)
+    sub_account_id = models.UUIDField(null=True)
+    contact = models.CharField(max_length=160, blank=True)
+    campaign = models.CharField(max_length=160, blank=True)
+    bot = models.CharField(max_length=160, blank=True)
+    own_key = models.BooleanField(default=False)
+    reference = models.CharField(max_length=160, blank=True)
+    memo = models.CharField(max_length=200, blank=True)
+    by_label = models.CharField(max_length=160)
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], condition=Q(state="open"), name="hold_open_expiry")]
+
+    def __str__(self) -> str:
+        return f"{self.state} hold of {self.amount}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state == self.OPEN
+
+
+class LowBalance(models.Model):
+    """A wallet fell below its threshold: one row per crossing, written by the spend itself, for others to sweep.
+
+    `rearmed_at` is when the balance was back at the threshold or above; `noticed_at` when whoever sweeps has acted.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="low_balances", db_index=False)
+    threshold = models.BigIntegerField()
+    balance = models.BigIntegerField()
+    at = models.DateTimeField()
+    rearmed_at = models.DateTimeField(null=True)
+    noticed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["wallet"], condition=Q(rearmed_at=None), name="low_balance_once_per_crossing"),
+        ]
+        indexes = [models.Index(fields=["at"], condition=Q(noticed_at=None), name="low_balance_unnoticed")]
+
+    def __str__(self) -> str:
+        return f"{self.wallet_id} at {self.balance}, below {self.threshold}"

@@ -160,7 +160,7 @@ def _open(agency: Agency, sub_account: SubAccount, *, by: Actor) -> None:
     """The row, its schema, its wallets, and last the domain: nobody reaches a workspace that is not whole."""
     sub_account.schema_name, sub_account.fingerprint = provisioning.take_workspace()
     _save_with_slug(sub_account)
-    ledger.open_wallets(Wallet.SUB_ACCOUNT, sub_account.public_id)
+    ledger.open_wallets(Wallet.SUB_ACCOUNT, sub_account.public_id, agency_id=agency.public_id)
     audit.record(
         "sub_account.opened",
         by=by,

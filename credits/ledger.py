@@ -1,0 +1,489 @@
+"""The credit ledger: the only code that moves units.
+
+Every deed is atomic and safe to repeat with the same key: a repeat returns the first result and changes nothing, the
+same key with other content raises `KeyReused`. Amounts are in the unit's smallest step. A deed called inside a
+transaction takes effect with it; called outside, a spend is a single statement and so a transaction of its own, whose
+row locks no client round trip prolongs.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from credits.books import ISSUED, SOLD, VOIDED, book
+from credits.models import LARGEST, Entry, Grant, Hold, Key, LowBalance, Unit, Wallet
+from kit import clock
+from kit.actor import Actor, system
+from kit.ids import uuid7
+from kit.refusal import Refusal
+
+# What is spent first where a grant says nothing itself: gifts that lapse, then what came with a package, then money's worth.
+PRIORITIES = {
+    Grant.STARTER: 10,
+    Grant.PROMOTION: 20,
+    Grant.PLAN: 30,
+    Grant.PACKAGE: 30,
+    Grant.ALLOCATION: 40,
+    Grant.TRANSFER: 50,
+    Grant.PURCHASE: 60,
+}
+_LAST_LEG = 0xFFFF
+
+
+class InsufficientCredits(Refusal):
+    """The sources together have less than was asked. Nothing was used. `needed` and `available` are in smallest steps."""
+
+    code = "insufficient_credits"
+    status = 402
+    default_message = "There are not enough credits for this. Nothing was used. Add credits and try again."
+
+    def __init__(self, *, needed: int, available: int) -> None:
+        self.needed, self.available = needed, available
+        super().__init__()
+
+
+class KeyReused(Refusal):
+    code = "key_reused"
+    status = 409
+    default_message = "This idempotency key was used before, for something else. Nothing was changed. Use a new key."
+
+
+class HoldClosed(Refusal):
+    code = "hold_closed"
+    status = 409
+    default_message = "These credits are no longer reserved. Nothing was changed. Start again."
+
+
+class CannotVoid(Refusal):
+    code = "cannot_void"
+    status = 409
+    default_message = "This cannot be voided. Nothing was changed."
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What a spend, a commit or a void wrote: the entries of `key`. `is_replay` when an earlier call wrote them."""
+
+    key: str
+    amount: int
+    first_id: UUID
+    is_replay: bool
+
+    @property
+    def entries(self) -> list[Entry]:
+        return entries_from(self.first_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    holds: int
+    wallets: int
+
+
+# --- Wallets ------------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def open_wallets(owner_kind: str, owner_id: UUID, *, agency_id: UUID | None = None) -> list[Wallet]:
+    """One wallet per unit for an owner; those that exist are left alone.
+
+    `agency_id` is the agency on whose statement their lines stand; an agency's own pools stand on its own.
+    """
+    if owner_kind not in (Wallet.AGENCY, Wallet.SUB_ACCOUNT):
+        raise ValueError(f"nobody of kind {owner_kind} owns wallets")
+    if owner_kind == Wallet.AGENCY:
+        agency_id = owner_id
+    if agency_id is None:
+        raise ValueError("a sub-account's wallets need the public id of its agency")
+    Wallet.objects.bulk_create(
+        [Wallet(owner_kind=owner_kind, owner_id=owner_id, agency_id=agency_id, unit=unit) for unit in Unit.objects.all()],
+        ignore_conflicts=True,
+    )
+    return list(Wallet.objects.filter(owner_kind=owner_kind, owner_id=owner_id).order_by("unit__position"))
+
+
+@transaction.atomic
+def set_threshold(*, wallet: Wallet, low_at: int | None, by: Actor) -> Wallet:
+    """Alert when the balance falls below `low_at`; None switches it off. A balance that is below already alerts once, now."""
+    locked = Wallet.objects.select_for_update().get(pk=wallet.pk)
+    if locked.low_at == low_at:
+        return locked
+    now = clock.now()
+    LowBalance.objects.filter(wallet=locked, rearmed_at=None).update(rearmed_at=now)
+    locked.low_at = low_at
+    locked.save(update_fields=["low_at"])
+    if low_at is not None and locked.balance < low_at:
+        LowBalance.objects.create(wallet=locked, threshold=low_at, balance=locked.balance, at=now)
+    return locked
+
+
+# --- Units in -----------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def grant(
+    *,
+    to: Wallet,
+    amount: int,
+    source: str,
+    key: str,
+    by: Actor,
+    expires_at: datetime | None = None,
+    priority: int | None = None,
+    transferable: bool = True,
+    memo: str = "",
+    sub_account_id: UUID | None = None,
+) -> Grant:
+    """Credit `amount` to a wallet or pool as one grant. What is the same on a repeat: wallet, amount and source."""
+    _check_amount(amount, least=1)
+    wallet = _locked([to.pk])[to.pk]
+    if wallet.owner_kind == Wallet.BOOK:
+        raise ValueError("a boundary account is not granted anything")
+    now, first_id = clock.now(), _entry_id()
+    if earlier := _claim(key, _content("grant", wallet.pk, amount, source), first_id):
+        replayed = Entry.objects.select_related("grant").get(pk=earlier.entry_id).grant
+        assert replayed is not None
+        return replayed
+    lot = Grant.objects.create(
+        wallet=wallet,
+        source=source,
+        priority=PRIORITIES.get(source, PRIORITIES[Grant.PURCHASE]) if priority is None else priority,
+        expires_at=expires_at,
+        transferable=transferable,
+        amount=amount,
+        remaining=amount,
+        created_at=now,
+    )
+    _move(wallet, amount, expires_at=expires_at, at=now)
+    _write(
+        [
+            Entry(
+                kind="grant",
+                unit_id=wallet.unit_id,
+                amount=amount,
+                from_wallet_id=book(SOLD if source == Grant.PURCHASE else ISSUED, wallet.unit_id),
+                to_wallet=wallet,
+                to_balance=wallet.balance,
+                to_sequence=wallet.sequence,
+                grant=lot,
+                agency_id=wallet.agency_id,
+                sub_account_id=sub_account_id or _sub_account_of(wallet),
+                reference=source,
+                memo=memo[:200],
+            )
+        ],
+        key=key,
+        first_id=first_id,
+        at=now,
+        by=by,
+    )
+    return lot
+
+
+# --- Units out ----------------------------------------------------------------------------------------------------------
+
+
+def spend(
+    *,
+    sources: Sequence[Wallet],
+    amount: int,
+    key: str,
+    kind: str,
+    by: Actor,
+    memo: str = "",
+    sub_account_id: UUID | None = None,
+    contact: str = "",
+    campaign: str = "",
+    bot: str = "",
+    own_key: bool = False,
+    reference: str = "",
+) -> Posted:
+    """Use `amount` up, from the `sources` in order; inside one by priority, then soonest expiry, then oldest.
+
+    All or nothing: raises `InsufficientCredits` when the sources together have less. An amount of 0 is allowed with
+    `own_key` only, to have the use on record. What is the same on a repeat: everything but `by`, `memo` and the pool.
+    """
+    return _draw(
+        sources, amount, key, None, by, kind=kind, memo=memo, sub_account_id=sub_account_id,
+        contact=contact, campaign=campaign, bot=bot, own_key=own_key, reference=reference,
+    )  # fmt: skip
+
+
+def hold(
+    *,
+    sources: Sequence[Wallet],
+    amount: int,
+    key: str,
+    expires_at: datetime,
+    by: Actor,
+    kind: str,
+    memo: str = "",
+    sub_account_id: UUID | None = None,
+    contact: str = "",
+    campaign: str = "",
+    bot: str = "",
+    own_key: bool = False,
+    reference: str = "",
+) -> Hold:
+    """Reserve `amount` from the `sources` for work in progress, as `spend` would draw it, until `expires_at`.
+
+    A repeat returns the hold as it is by now, so look at its state. Raises `InsufficientCredits`.
+    """
+    _draw(
+        sources, amount, key, expires_at, by, kind=kind, memo=memo, sub_account_id=sub_account_id,
+        contact=contact, campaign=campaign, bot=bot, own_key=own_key, reference=reference,
+    )  # fmt: skip
+    return Hold.objects.get(key=key)
+
+
+def commit(
+    *,
+    hold: Hold,
+    by: Actor,
+    amount: int | None = None,
+    contact: str = "",
+    campaign: str = "",
+    bot: str = "",
+    own_key: bool | None = None,
+    reference: str = "",
+    memo: str = "",
+) -> Posted:
+    """Use what `hold` reserved, or `amount` of it, and let go of the rest; posted under the hold's key.
+
+    Belongs in the transaction that stores what was paid for. What is given here replaces what the hold said. A hold whose
+    time is over but which nobody has closed yet still commits: its units were reserved all along. Raises `HoldClosed`
+    when it was released or has expired.
+    """
+    amount = hold.amount if amount is None else amount
+    if not 0 <= amount <= hold.amount or (amount == 0 and hold.amount > 0):
+        raise ValueError("commit between 1 and what the hold reserves, or release it")
+    outcome, first_id = _settle(hold, Hold.COMMITTED, amount, by, contact, campaign, bot, own_key, reference, memo)
+    if first_id is None:
+        raise HoldClosed
+    is_replay = outcome != "done"
+    return Posted(hold.key, sum(entry.amount for entry in entries_from(first_id)) if is_replay else amount, first_id, is_replay)
+
+
+def release(*, hold: Hold, by: Actor) -> None:
+    """Let go of what `hold` reserves. Nothing happens when that is so already; raises `HoldClosed` when it was committed."""
+    outcome, _ = _settle(hold, Hold.RELEASED, 0, by)
+    if outcome == Hold.COMMITTED:
+        raise HoldClosed
+
+
+@transaction.atomic
+def void(*, entry_key: str, key: str, by: Actor, memo: str = "") -> Posted:
+    """Undo the spend, commit or grant posted under `entry_key`, by new entries that mirror it.
+
+    A spend goes back to the very grants it came from (and expires from there if their time is over). A grant can be taken
+    back only while it is whole. Raises `CannotVoid` otherwise, or when it was voided before under another key.
+    """
+    original = Key.objects.select_for_update().filter(key=entry_key).first()
+    if original is None or original.entry_id is None:
+        raise CannotVoid("There is nothing posted under this key. Nothing was changed.")
+    entries = entries_from(original.entry_id)
+    wallets = _locked({pk for entry in entries for pk in (entry.from_wallet_id, entry.to_wallet_id)})
+    now, first_id = clock.now(), _entry_id()
+    amount = sum(entry.amount for entry in entries)
+    if earlier := _claim(key, _content("void", entry_key), first_id):
+        assert earlier.entry_id is not None
+        return Posted(key, amount, earlier.entry_id, True)
+    if original.voided_by or any(entry.kind in ("void", "expiry") for entry in entries):
+        raise CannotVoid("This was voided before, or is no use and no grant. Nothing was changed.")
+    _write([_mirrored(entry, wallets, now, memo) for entry in entries], key=key, first_id=first_id, at=now, by=by)
+    original.voided_by = key
+    original.save(update_fields=["voided_by"])
+    return Posted(key, amount, first_id, False)
+
+
+# --- Time ---------------------------------------------------------------------------------------------------------------
+
+
+def expire_due() -> Expired:
+    """Let go of holds whose time is over and move expired grants to the `expired` book.
+
+    Spending never depends on it: a spend expires what it finds due. Each hold and wallet is a transaction of its own.
+    """
+    now = clock.now()
+    holds = Hold.objects.filter(state=Hold.OPEN, expires_at__lte=now).order_by("expires_at")
+    closed = sum(_settle(hold, Hold.EXPIRED, 0, system("expiry"))[0] == "done" for hold in holds)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT wallet_id FROM public.credits_grant WHERE is_open AND expires_at <= %s AND remaining > held ORDER BY 1", [now]
+        )
+        wallets = [wallet_id for (wallet_id,) in cursor.fetchall()]
+        for wallet_id in wallets:
+            cursor.execute("SELECT public.credits_expire(%s, %s)", [wallet_id, now])
+    return Expired(closed, len(wallets))
+
+
+def open_months(ahead: int = 3) -> int:
+    """Make the partitions of this month and the next ones; how many were missing. Until then entries lie in the default one."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FILTER (WHERE public.credits_open_month((date_trunc('month', %s::timestamptz) + make_interval(months => m))::date))"
+            " FROM generate_series(0, %s) AS m",
+            [clock.now(), ahead],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def entries_from(first_id: UUID) -> list[Entry]:
+    """The entries of one key, in order, by the id of the first."""
+    return list(Entry.objects.filter(pk__gte=first_id, pk__lte=UUID(int=first_id.int | _LAST_LEG)).order_by("pk"))
+
+
+# --- How ----------------------------------------------------------------------------------------------------------------
+
+
+def _draw(
+    sources: Sequence[Wallet], amount: int, key: str, until: datetime | None, by: Actor, *, kind: str, memo: str, sub_account_id: UUID | None,
+    contact: str, campaign: str, bot: str, own_key: bool, reference: str,
+) -> Posted:  # fmt: skip
+    _check_amount(amount, least=0 if own_key else 1)
+    _check_sources(sources)
+    content = _content(
+        "spend" if until is None else "hold", sources[0].pk, amount, kind, sub_account_id, contact, campaign, bot, own_key, reference
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT outcome, first_id, available FROM public.credits_draw(%s::uuid[], %s, %s, %s, %s, %s, %s,"
+            " %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                [source.pk for source in sources], amount, key, content, (first_id := _entry_id()), clock.now(), until,
+                kind, sub_account_id, contact[:160], campaign[:160], bot[:160], own_key, reference[:160], memo[:200], *_actor(by),
+            ],
+        )  # fmt: skip
+        outcome, posted_id, available = cursor.fetchone()
+    if outcome == "insufficient":
+        raise InsufficientCredits(needed=amount, available=available)
+    if outcome == "reused":
+        raise KeyReused
+    return Posted(key, amount, posted_id or first_id, outcome == "replayed")
+
+
+def _settle(
+    hold: Hold, state: str, amount: int, by: Actor, contact: str = "", campaign: str = "", bot: str = "",
+    own_key: bool | None = None, reference: str = "", memo: str = "",
+) -> tuple[str, UUID | None]:  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT outcome, first_id FROM public.credits_settle(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                hold.pk, state, amount, _entry_id(), clock.now(), contact[:160], campaign[:160], bot[:160], own_key,
+                reference[:160], memo[:200], *_actor(by),
+            ],
+        )  # fmt: skip
+        outcome, first_id = cursor.fetchone()
+    return outcome, first_id
+
+
+def _mirrored(entry: Entry, wallets: dict[UUID, Wallet], at: datetime, memo: str) -> Entry:
+    """The entry that undoes `entry`, its wallet and grant changed accordingly."""
+    comes_back = wallets[entry.from_wallet_id].owner_kind != Wallet.BOOK
+    wallet = wallets[entry.from_wallet_id if comes_back else entry.to_wallet_id]
+    if entry.grant_id:
+        lot = Grant.objects.get(pk=entry.grant_id)
+        if not comes_back and lot.remaining - lot.held != lot.amount:
+            raise CannotVoid("Some of these credits were used or are reserved. Nothing was changed.")
+        lot.remaining += entry.amount if comes_back else -entry.amount
+        lot.save(update_fields=["remaining"])
+        _move(wallet, entry.amount if comes_back else -entry.amount, expires_at=lot.expires_at, at=at)
+    else:
+        _move(wallet, 0, expires_at=None, at=at)
+    ours = {"balance": wallet.balance, "sequence": wallet.sequence}
+    mirrored = Entry(
+        kind="void", unit_id=entry.unit_id, amount=entry.amount, grant_id=entry.grant_id, voids=entry.pk,
+        agency_id=entry.agency_id, sub_account_id=entry.sub_account_id, contact=entry.contact, campaign=entry.campaign,
+        bot=entry.bot, own_key=entry.own_key, reference=entry.reference, memo=memo[:200],
+    )  # fmt: skip
+    if comes_back:
+        mirrored.from_wallet_id, mirrored.to_wallet_id = book(VOIDED, entry.unit_id), wallet.pk
+        mirrored.to_balance, mirrored.to_sequence = ours["balance"], ours["sequence"]
+    else:
+        mirrored.from_wallet_id, mirrored.to_wallet_id = wallet.pk, book(VOIDED, entry.unit_id)
+        mirrored.from_balance, mirrored.from_sequence = ours["balance"], ours["sequence"]
+    return mirrored
+
+
+def _locked(ids: Iterable[UUID]) -> dict[UUID, Wallet]:
+    """The wallets, locked in the order that holds everywhere: wallet before pool, then by id. Boundary accounts are not locked."""
+    found = {wallet.pk: wallet for wallet in Wallet.objects.filter(pk__in=list(ids))}
+    for wallet in sorted(found.values(), key=_lock_order):
+        if wallet.owner_kind != Wallet.BOOK:
+            found[wallet.pk] = Wallet.objects.select_for_update().get(pk=wallet.pk)
+    return found
+
+
+def _lock_order(wallet: Wallet) -> tuple[bool, UUID]:
+    return wallet.owner_kind == Wallet.AGENCY, wallet.pk
+
+
+def _move(wallet: Wallet, amount: int, *, expires_at: datetime | None, at: datetime) -> None:
+    """Change a locked wallet by one entry of `amount` (negative: out of it), with the alert that may go with it."""
+    before = wallet.balance
+    wallet.balance += amount
+    wallet.sequence += 1
+    wallet.next_expires_at = min(filter(None, (wallet.next_expires_at, expires_at)), default=None)
+    wallet.save(update_fields=["balance", "sequence", "next_expires_at"])
+    if wallet.low_at is not None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT public.credits_cross(%s, %s, %s, %s, %s)", [wallet.pk, wallet.low_at, before, wallet.balance, at])
+
+
+def _write(entries: list[Entry], *, key: str, first_id: UUID, at: datetime, by: Actor) -> None:
+    for leg, entry in enumerate(entries):
+        entry.id = UUID(int=first_id.int + leg)
+        entry.key, entry.at = key, at
+        entry.by_kind, entry.by_id, entry.by_label, entry.on_behalf_of = _actor(by)
+    Entry.objects.bulk_create(entries)
+
+
+def _claim(key: str, content: UUID, entry_id: UUID) -> Key | None:
+    """Claim `key` for `content`: None when it was free, the earlier claim when this is a repeat; `KeyReused` otherwise."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO public.credits_key (key, content, entry_id, voided_by) VALUES (%s, %s, %s, '') ON CONFLICT DO NOTHING",
+            [key, content, entry_id],
+        )
+        if cursor.rowcount:
+            return None
+    earlier = Key.objects.get(key=key)
+    if earlier.content != content:
+        raise KeyReused
+    return earlier
+
+
+def _check_amount(amount: int, *, least: int) -> None:
+    if not least <= amount <= LARGEST:
+        raise ValueError(f"an amount of {amount} is not between {least} and {LARGEST}")
+
+
+def _check_sources(sources: Sequence[Wallet]) -> None:
+    if not sources or len({source.unit_id for source in sources}) > 1:
+        raise ValueError("a spend needs sources of one unit")
+    order = [_lock_order(source) for source in sources]
+    if any(source.owner_kind == Wallet.BOOK for source in sources) or any(a >= b for a, b in zip(order, order[1:], strict=False)):
+        raise ValueError("sources are wallets before pools, each once, in the order in which they are locked")
+
+
+def _content(*what: object) -> UUID:
+    """A digest of what a deed was asked to do, to tell a repeat from another use of its key."""
+    return UUID(bytes=blake2b("\x1f".join(map(str, what)).encode(), digest_size=16).digest())
+
+
+def _entry_id() -> UUID:
+    """A fresh id whose last two bytes are free for the legs of one key."""
+    return UUID(int=uuid7(clock.now().timestamp()).int & ~_LAST_LEG)
+
+
+def _sub_account_of(wallet: Wallet) -> UUID | None:
+    return wallet.owner_id if wallet.owner_kind == Wallet.SUB_ACCOUNT else None
+
+
+def _actor(by: Actor) -> tuple[str, str, str, str]:
+    return by.kind, by.id[:64], by.label[:160], by.on_behalf_of[:160]

@@ -1,0 +1,219 @@
+-- The hot path. One call is one round trip and one transaction's worth of work: no row lock waits for a client.
+--
+-- Order of locks, everywhere: hold, wallet, pool, then by id. A grant is only written under the lock of its wallet, so it
+-- needs none of its own. A key is claimed after the wallets are locked, so that waiting for a key never closes a circle.
+
+-- An alert when a balance fell below the threshold, re-arming when it is back.
+CREATE FUNCTION public.credits_cross(p_wallet uuid, p_low_at bigint, p_before bigint, p_after bigint, p_at timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_before >= p_low_at AND p_after < p_low_at THEN
+        INSERT INTO public.credits_lowbalance (wallet_id, threshold, balance, at) VALUES (p_wallet, p_low_at, p_after, p_at)
+            ON CONFLICT (wallet_id) WHERE rearmed_at IS NULL DO NOTHING;
+    ELSIF p_before < p_low_at AND p_after >= p_low_at THEN
+        UPDATE public.credits_lowbalance SET rearmed_at = p_at WHERE wallet_id = p_wallet AND rearmed_at IS NULL;
+    END IF;
+END $$;
+
+-- Move what has expired in one wallet to the `expired` book. What a hold reserves stays until the hold is closed.
+-- Locks the wallet; returns it as it is afterwards.
+CREATE FUNCTION public.credits_expire(p_wallet uuid, p_at timestamptz) RETURNS public.credits_wallet LANGUAGE plpgsql AS $$
+DECLARE
+    w public.credits_wallet;
+    g record;
+    v_before bigint;
+    v_key text;
+    v_id uuid;
+BEGIN
+    SELECT * INTO STRICT w FROM public.credits_wallet WHERE id = p_wallet FOR UPDATE;
+    v_before := w.balance;
+    FOR g IN
+        SELECT id, remaining - held AS due, sub.owner FROM public.credits_grant,
+            LATERAL (SELECT CASE WHEN w.owner_kind = 'sub_account' THEN w.owner_id END AS owner) AS sub
+        WHERE wallet_id = p_wallet AND is_open AND expires_at <= p_at AND remaining > held
+        ORDER BY expires_at, id
+    LOOP
+        w.balance := w.balance - g.due;
+        w.sequence := w.sequence + 1;
+        v_key := format('expiry:%s:%s', g.id, w.sequence);
+        v_id := overlay(gen_random_uuid()::text PLACING left(public.credits_least_id(p_at)::text, 15) FROM 1 FOR 15)::uuid;
+        INSERT INTO public.credits_key (key, content, entry_id, voided_by) VALUES (v_key, md5(v_key)::uuid, v_id, '');
+        INSERT INTO public.credits_entry (id, key, at, kind, unit_id, amount, from_wallet_id, from_balance, from_sequence,
+            to_wallet_id, grant_id, agency_id, sub_account_id, contact, campaign, bot, own_key, reference, memo,
+            by_kind, by_id, by_label, on_behalf_of)
+        VALUES (v_id, v_key, p_at, 'expiry', w.unit_id, g.due, w.id, w.balance, w.sequence,
+            public.credits_book('expired', w.unit_id), g.id, w.agency_id, g.owner, '', '', '', false, '', '',
+            'system', '', 'expiry', '');
+        UPDATE public.credits_grant SET remaining = held WHERE id = g.id;
+    END LOOP;
+    w.next_expires_at := (SELECT min(expires_at) FROM public.credits_grant WHERE wallet_id = p_wallet AND is_open AND remaining > held);
+    UPDATE public.credits_wallet SET balance = w.balance, sequence = w.sequence, next_expires_at = w.next_expires_at WHERE id = p_wallet;
+    IF w.low_at IS NOT NULL THEN
+        PERFORM public.credits_cross(p_wallet, w.low_at, v_before, w.balance, p_at);
+    END IF;
+    RETURN w;
+END $$;
+
+-- Draw p_amount from the wallets p_sources in their order: spent at once, or held until p_hold_until where that is given.
+-- All or nothing. outcome: done | replayed | reused (the key, with other content) | insufficient.
+-- p_id is the id of the first entry, its last two bytes zero; further legs count up in them.
+CREATE FUNCTION public.credits_draw(
+    p_sources uuid[], p_amount bigint, p_key text, p_content uuid, p_id uuid, p_at timestamptz, p_hold_until timestamptz,
+    p_kind text, p_sub_account uuid, p_contact text, p_campaign text, p_bot text, p_own_key boolean, p_reference text, p_memo text,
+    p_by_kind text, p_by_id text, p_by_label text, p_on_behalf_of text,
+    OUT outcome text, OUT first_id uuid, OUT available bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    w public.credits_wallet;
+    v_wallets public.credits_wallet[] := '{}';
+    v_takes bigint[] := '{}';
+    v_take bigint;
+    v_left bigint := p_amount;
+    v_before bigint;
+    v_grant uuid;
+    v_free bigint;
+    v_leg integer := 0;
+    v_key record;
+    h_wallets uuid[] := '{}';
+    h_grants uuid[] := '{}';
+    h_amounts bigint[] := '{}';
+BEGIN
+    available := 0;
+    FOR i IN 1 .. cardinality(p_sources) LOOP
+        SELECT * INTO w FROM public.credits_wallet WHERE id = p_sources[i] FOR UPDATE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'no wallet %', p_sources[i];
+        END IF;
+        IF w.next_expires_at <= p_at THEN
+            w := public.credits_expire(w.id, p_at);
+        END IF;
+        v_take := least(w.balance - w.held, v_left);
+        available := available + w.balance - w.held;
+        IF v_take > 0 OR p_amount = 0 THEN
+            v_wallets := v_wallets || w;
+            v_takes := v_takes || v_take;
+            v_left := v_left - v_take;
+        END IF;
+        EXIT WHEN v_left = 0;
+    END LOOP;
+
+    IF v_left = 0 THEN
+        INSERT INTO public.credits_key (key, content, entry_id, voided_by)
+            VALUES (p_key, p_content, CASE WHEN p_hold_until IS NULL THEN p_id END, '') ON CONFLICT DO NOTHING;
+    END IF;
+    IF v_left > 0 OR NOT FOUND THEN
+        SELECT content, entry_id INTO v_key FROM public.credits_key WHERE key = p_key;
+        outcome := CASE WHEN NOT FOUND THEN 'insufficient' WHEN v_key.content = p_content THEN 'replayed' ELSE 'reused' END;
+        first_id := v_key.entry_id;
+        RETURN;
+    END IF;
+
+    FOR i IN 1 .. cardinality(v_takes) LOOP
+        w := v_wallets[i];
+        v_left := v_takes[i];
+        v_before := w.balance;
+        LOOP
+            v_grant := NULL;
+            v_take := 0;
+            IF p_amount > 0 THEN
+                SELECT id, remaining - held INTO STRICT v_grant, v_free FROM public.credits_grant
+                    WHERE wallet_id = w.id AND is_open AND remaining > held
+                    ORDER BY priority, expires_at, id LIMIT 1;
+                v_take := least(v_free, v_left);
+            END IF;
+            IF p_hold_until IS NULL THEN
+                UPDATE public.credits_grant SET remaining = remaining - v_take WHERE id = v_grant;
+                w.balance := w.balance - v_take;
+                w.sequence := w.sequence + 1;
+                INSERT INTO public.credits_entry (id, key, at, kind, unit_id, amount, from_wallet_id, from_balance, from_sequence,
+                    to_wallet_id, grant_id, agency_id, sub_account_id, contact, campaign, bot, own_key, reference, memo,
+                    by_kind, by_id, by_label, on_behalf_of)
+                VALUES (CASE WHEN v_leg = 0 THEN p_id ELSE (left(p_id::text, 32) || lpad(to_hex(v_leg), 4, '0'))::uuid END,
+                    p_key, p_at, p_kind, w.unit_id, v_take, w.id, w.balance, w.sequence,
+                    public.credits_book('used', w.unit_id), v_grant, w.agency_id, p_sub_account, p_contact, p_campaign, p_bot,
+                    p_own_key, p_reference, p_memo, p_by_kind, p_by_id, p_by_label, p_on_behalf_of);
+            ELSE
+                UPDATE public.credits_grant SET held = held + v_take WHERE id = v_grant;
+                w.held := w.held + v_take;
+                h_wallets := h_wallets || w.id;
+                h_grants := h_grants || v_grant;
+                h_amounts := h_amounts || v_take;
+            END IF;
+            v_leg := v_leg + 1;
+            v_left := v_left - v_take;
+            EXIT WHEN v_left = 0;
+        END LOOP;
+        UPDATE public.credits_wallet SET balance = w.balance, held = w.held, sequence = w.sequence WHERE id = w.id;
+        IF w.low_at IS NOT NULL THEN
+            PERFORM public.credits_cross(w.id, w.low_at, v_before, w.balance, p_at);
+        END IF;
+    END LOOP;
+
+    IF p_hold_until IS NOT NULL THEN
+        INSERT INTO public.credits_hold (id, key, state, amount, wallets, grants, amounts, created_at, expires_at, kind, sub_account_id,
+            contact, campaign, bot, own_key, reference, memo, by_label)
+        VALUES (p_id, p_key, 'open', p_amount, h_wallets, h_grants, h_amounts, p_at, p_hold_until, p_kind, p_sub_account,
+            p_contact, p_campaign, p_bot, p_own_key, p_reference, p_memo, p_by_label);
+    END IF;
+    outcome := 'done';
+    first_id := CASE WHEN p_hold_until IS NULL THEN p_id END;
+END $$;
+
+-- Close an open hold: spend p_amount of it and let the rest go. p_state is what the hold becomes.
+-- outcome: done, or the state of a hold that was closed before (nothing changes then).
+CREATE FUNCTION public.credits_settle(
+    p_hold uuid, p_state text, p_amount bigint, p_id uuid, p_at timestamptz,
+    p_contact text, p_campaign text, p_bot text, p_own_key boolean, p_reference text, p_memo text,
+    p_by_kind text, p_by_id text, p_by_label text, p_on_behalf_of text,
+    OUT outcome text, OUT first_id uuid
+) LANGUAGE plpgsql AS $$
+DECLARE
+    h public.credits_hold;
+    w public.credits_wallet;
+    v_left bigint := p_amount;
+    v_spend bigint;
+    v_posts boolean;
+    v_leg integer := 0;
+BEGIN
+    SELECT * INTO STRICT h FROM public.credits_hold WHERE id = p_hold FOR UPDATE;
+    IF h.state <> 'open' THEN
+        outcome := h.state;
+        first_id := (SELECT entry_id FROM public.credits_key WHERE key = h.key);
+        RETURN;
+    END IF;
+    IF p_amount > h.amount THEN
+        RAISE EXCEPTION 'hold % has %, not %', p_hold, h.amount, p_amount;
+    END IF;
+
+    FOR i IN 1 .. cardinality(h.amounts) LOOP
+        v_spend := least(h.amounts[i], v_left);
+        v_left := v_left - v_spend;
+        v_posts := p_state = 'committed' AND (v_spend > 0 OR h.amount = 0);
+        UPDATE public.credits_wallet
+            SET held = held - h.amounts[i], balance = balance - v_spend, sequence = sequence + v_posts::integer,
+                next_expires_at = least(next_expires_at, (SELECT expires_at FROM public.credits_grant WHERE id = h.grants[i]))
+            WHERE id = h.wallets[i] RETURNING * INTO STRICT w;
+        UPDATE public.credits_grant SET held = held - h.amounts[i], remaining = remaining - v_spend WHERE id = h.grants[i];
+        CONTINUE WHEN NOT v_posts;
+        first_id := coalesce(first_id, p_id);
+        INSERT INTO public.credits_entry (id, key, at, kind, unit_id, amount, from_wallet_id, from_balance, from_sequence,
+            to_wallet_id, grant_id, agency_id, sub_account_id, contact, campaign, bot, own_key, reference, memo,
+            by_kind, by_id, by_label, on_behalf_of)
+        VALUES (CASE WHEN v_leg = 0 THEN p_id ELSE (left(p_id::text, 32) || lpad(to_hex(v_leg), 4, '0'))::uuid END,
+            h.key, p_at, h.kind, w.unit_id, v_spend, w.id, w.balance, w.sequence,
+            public.credits_book('used', w.unit_id), h.grants[i], w.agency_id, h.sub_account_id,
+            coalesce(nullif(p_contact, ''), h.contact), coalesce(nullif(p_campaign, ''), h.campaign), coalesce(nullif(p_bot, ''), h.bot),
+            coalesce(p_own_key, h.own_key), coalesce(nullif(p_reference, ''), h.reference), coalesce(nullif(p_memo, ''), h.memo),
+            p_by_kind, p_by_id, p_by_label, p_on_behalf_of);
+        v_leg := v_leg + 1;
+        IF w.low_at IS NOT NULL THEN
+            PERFORM public.credits_cross(w.id, w.low_at, w.balance + v_spend, w.balance, p_at);
+        END IF;
+    END LOOP;
+
+    UPDATE public.credits_hold SET state = p_state, closed_at = p_at WHERE id = p_hold;
+    IF first_id IS NOT NULL THEN
+        UPDATE public.credits_key SET entry_id = first_id WHERE key = h.key;
+    END IF;
+    outcome := 'done';
+END $$;
