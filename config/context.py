@@ -1,9 +1,260 @@
-"""What the frame of every page needs."""
+"""What the frame of every page needs: whose place this is, where one may go, what governs the whole page.
 
+Nothing is computed until a template asks, so a page without the frame costs no query.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+from agency.access import Can, Role
+from agency.models import Agency
+from credits.models import Wallet
+from kit.templatetags.kit import number
+from subaccounts.models import Access, Assist, SubAccount
+from whitelabel.resolve import Brand, brand_for
+
+SWITCHER_ROWS = 50
+TRIAL_WARNING_DAYS = 14
+
+# Name, icon, url name, what it takes to see it.
+Row = tuple[str, str, str, Can]
+
+AGENCY_SECTIONS: tuple[Row, ...] = (
+    ("Home", "home", "agency_home", Can.SEE_AGENCY),
+    ("Sub-accounts", "building-office-2", "sub_account_list", Can.SEE_AGENCY),
+    ("Credits", "circle-stack", "credits_home", Can.SEE_CREDITS),
+    ("Plan", "credit-card", "plan", Can.MANAGE_PLAN),
+    ("Settings", "cog-6-tooth", "agency_settings", Can.MANAGE_AGENCY),
+)
+WORKSPACE_SECTIONS: tuple[Row, ...] = (
+    ("Home", "home", "workspace_home", Can.SEE_WORKSPACE),
+    ("Inbox", "inbox", "conversation_list", Can.SEE_WORKSPACE),
+    ("Leads", "user-plus", "lead_list", Can.SEE_WORKSPACE),
+    ("Chatbots", "chat-bubble-left-right", "chatbot_list", Can.SEE_WORKSPACE),
+    ("Usage", "chart-bar", "workspace_usage", Can.SEE_WORKSPACE),
+    ("Settings", "cog-6-tooth", "workspace_settings", Can.MANAGE_WORKSPACE),
+)
+PERSON_LINKS = (
+    ("Sign-in and security", "shield-check", "mfa_index"),
+    ("Password", "key", "account_change_password"),
+    ("E-mail address", "envelope", "account_email"),
+    ("Sessions", "computer-desktop", "usersessions_list"),
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    name: str
+    url: str
+    icon: str
+    is_current: bool = False
+
+
+@dataclass(frozen=True)
+class Account:
+    """A sub-account in the switcher; `url` takes a POST."""
+
+    name: str
+    url: str
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose pages these are: an agency's or one sub-account's."""
+
+    name: str
+    line: str
+    is_sub_account: bool
+
+
+@dataclass(frozen=True)
+class Banner:
+    """A line above everything. `is_locked`: no brand's CSS can hide it."""
+
+    label: str
+    tone: str
+    icon: str
+    text: str
+    until: datetime | None = None
+    action: str = ""
+    action_url: str = ""
+    is_post: bool = False
+    is_locked: bool = False
+
+
+class May:
+    """`{% if can.manage_team %}`: what this person may do here. An unknown capability is a mistake and raises."""
+
+    def __init__(self, capabilities: frozenset[Can]) -> None:
+        self.capabilities = capabilities
+
+    def __getitem__(self, name: str) -> bool:
+        if name not in Can.values:
+            raise LookupError(f"there is no capability {name!r}")
+        return Can(name) in self.capabilities
+
+
+class Frame:
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+        self.site = getattr(request, "site", None)
+        self.agency: Agency | None = getattr(request, "agency", None)
+        self.capabilities: frozenset[Can] = getattr(request, "capabilities", frozenset())
+        self.assist: Assist | None = getattr(request, "assist", None)
+        self.sub_account: SubAccount | None = getattr(self.site, "sub_account", None)
+
+    @property
+    def site_kind(self) -> str:
+        return self.site.kind if self.site else "platform"
+
+    @cached_property
+    def brand(self) -> Brand:
+        return brand_for(self.site)
+
+    # --- the person
+
+    @property
+    def person(self) -> Any:
+        user = getattr(self.request, "user", None)
+        return user if user and user.is_authenticated else None
+
+    @property
+    def person_name(self) -> str:
+        return self.person.name if self.person else ""
+
+    @property
+    def person_email(self) -> str:
+        return self.person.email if self.person else ""
+
+    @cached_property
+    def role(self) -> str:
+        """What the person is here, in words."""
+        membership = getattr(self.request, "membership", None)
+        if membership:
+            return Role(membership.role).label
+        if self.assist:
+            return "Assisting"
+        if self.sub_account and self.person:
+            access = Access.objects.filter(sub_account=self.sub_account, user=self.person).first()
+            return access.get_role_display() if access else ""
+        return ""
+
+    @property
+    def person_links(self) -> Iterator[Link]:
+        for name, icon, url_name in PERSON_LINKS:
+            if url := self._url(url_name):
+                yield Link(name, url, icon)
+
+    # --- the place
+
+    @property
+    def place(self) -> Place:
+        if self.sub_account:
+            return Place(self.sub_account.name, "Workspace", is_sub_account=True)
+        if self.agency:
+            return Place(self.agency.name, f"{self.agency.plan.name} plan", is_sub_account=False)
+        return Place(self.brand.name, "", is_sub_account=False)
+
+    @property
+    def agency_name(self) -> str:
+        return self.agency.name if self.agency else ""
+
+    @cached_property
+    def sections(self) -> list[Link]:
+        """Only pages that exist and that this person may open; the longest address that leads here is the current one."""
+        rows = WORKSPACE_SECTIONS if self.sub_account else AGENCY_SECTIONS
+        found = [(name, icon, self._url(url_name)) for name, icon, url_name, can in rows if can in self.capabilities]
+        links = [(name, icon, url) for name, icon, url in found if url]
+        here = [url for _, _, url in links if self._leads_here(url)]
+        current = max(here, key=len, default="")
+        return [Link(name, url, icon, url == current) for name, icon, url in links]
+
+    def _leads_here(self, url: str) -> bool:
+        return self.request.path == url or (url != "/" and self.request.path.startswith(url))
+
+    # --- the switcher
+
+    @property
+    def has_switcher(self) -> bool:
+        return not self.sub_account and Can.ENTER_SUB_ACCOUNTS in self.capabilities and bool(self._url("sub_account_list"))
+
+    @property
+    def home_url(self) -> str:
+        return self._url("agency_home") if self.agency and not self.sub_account else ""
+
+    @property
+    def all_accounts_url(self) -> str:
+        return self._url("sub_account_list") if len(self.accounts) >= SWITCHER_ROWS else ""
+
+    @cached_property
+    def accounts(self) -> list[Account]:
+        """The sub-accounts this person may enter, the newest first."""
+        if not self.agency or not self.has_switcher:
+            return []
+        rows = SubAccount.objects.of(self.agency).ready()
+        membership = getattr(self.request, "membership", None)
+        if membership and membership.role == Role.MEMBER:
+            rows = rows.filter(accesses__user=self.person, accesses__role=Access.GRANTED)
+        newest = rows.order_by("-id").only("name", "public_id")[:SWITCHER_ROWS]
+        return [Account(row.name, url, is_current=False) for row in newest if (url := self._url("sub_account_enter", row.public_id))]
+
+    # --- banners
+
+    @cached_property
+    def banners(self) -> list[Banner]:
+        if not self.person:
+            return []
+        return [banner for banner in (self._assisting(), self._suspended(), self._trial(), self._low_pool()) if banner]
+
+    def _assisting(self) -> Banner | None:
+        if not self.assist or not self.sub_account:
+            return None
+        text = f"You are working in {self.sub_account.name} as {self.person_name}. Everything you change is recorded. This ends"
+        return Banner(
+            "Assisting", "assist", "lifebuoy", text, until=self.assist.expires_at,
+            action=f"Return to {self.agency_name}", action_url=self._url("assist_return"), is_post=True, is_locked=True,
+        )  # fmt: skip
+
+    def _suspended(self) -> Banner | None:
+        suspension = self.sub_account.suspension if self.sub_account else None
+        if not suspension:
+            return None
+        note = f" {suspension.note}" if suspension.note else ""
+        return Banner("Suspended", "warn", "pause-circle", f"This account is suspended: you can look, but nothing can be changed.{note}", is_locked=True)
+
+    def _trial(self) -> Banner | None:
+        if self.sub_account or not self.agency or Can.MANAGE_PLAN not in self.capabilities:
+            return None
+        days = self.agency.trial_days_left
+        if days is None or days > TRIAL_WARNING_DAYS:
+            return None
+        text = f"{days} {'day' if days == 1 else 'days'} left in your trial." if days else "Your trial is over."
+        return Banner("Trial", "info" if days else "warn", "clock", text, action="See plans", action_url=self._url("plan"))
+
+    def _low_pool(self) -> Banner | None:
+        if self.sub_account or not self.agency or Can.SEE_CREDITS not in self.capabilities:
+            return None
+        pool = Wallet.objects.filter(owner_kind=Wallet.AGENCY, owner_id=self.agency.public_id, unit_id="credit").first()
+        if pool is None or pool.low_at is None or pool.balance - pool.held > pool.low_at:
+            return None
+        left = number(pool.balance - pool.held)
+        text = f"Your credit pool is low: {left} left. Replies stop when nothing can pay for them."
+        return Banner("Low credits", "warn", "exclamation-triangle", text, action="See credits", action_url=self._url("credits_home"))
+
+    def _url(self, name: str, *args: object) -> str:
+        """The address of a page of this host, or an empty text when it has none of that name."""
+        try:
+            return reverse(name, args=args)
+        except NoReverseMatch:
+            return ""
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    return {"frame": None}
+    return {"frame": Frame(request), "can": May(getattr(request, "capabilities", frozenset()))}

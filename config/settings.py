@@ -26,6 +26,7 @@ env.require(not PRODUCTION or (len(SECRET_KEY) >= 50 and "development" not in SE
 # --- Who we are and where we live -------------------------------------------------------------------------------------
 
 PLATFORM_NAME = env.text("PLATFORM_NAME", "Canopy")
+PLATFORM_ACCENT = env.text("PLATFORM_ACCENT", "#14674b").lower()
 BASE_DOMAIN = env.text("BASE_DOMAIN", None if PRODUCTION else "localhost:8000").lower()
 SCHEME = "https" if PRODUCTION else env.text("SCHEME", "http")
 SUPPORT_EMAIL = env.text("SUPPORT_EMAIL", f"support@{BASE_DOMAIN.split(':')[0]}")

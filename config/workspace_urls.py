@@ -1,7 +1,7 @@
 """A workspace's host: sign-in of clients, their work, and the widget their visitors talk to."""
 
 from allauth.account import views as account_views
-from django.urls import path
+from django.urls import include, path
 
 from kit.doors import open_door
 
@@ -11,6 +11,7 @@ handler404 = "config.errors.page_not_found"
 handler500 = "config.errors.server_error"
 
 urlpatterns = [
+    path("", include("whitelabel.urls")),
     path("sign-in/", open_door("signing in", unaudited="sign-ins are recorded by the session list")(account_views.login), name="account_login"),
     path("sign-out/", open_door("signing out", unaudited="ends only the own session")(account_views.logout), name="account_logout"),
 ]

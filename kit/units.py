@@ -1,0 +1,39 @@
+"""Amounts of a unit in words. A unit is anything with `steps`, `name` and `plural`; a code is looked up once per process."""
+
+from decimal import Decimal
+from functools import lru_cache
+from typing import Protocol
+
+from babel.numbers import format_decimal
+from django.apps import apps
+
+
+class Unit(Protocol):
+    name: str
+    plural: str
+    steps: int
+
+
+def figure(amount: int, unit: Unit | str, locale: str = "en") -> str:
+    """`amount` smallest steps as a number of whole units, two decimals at most: 90 steps of 60 are 1.5."""
+    return format_decimal(_whole(amount, _unit(unit)), format="#,##0.##", locale=locale)
+
+
+def in_words(amount: int, unit: Unit | str, locale: str = "en") -> str:
+    """`figure` and the unit's word, singular for exactly one."""
+    known = _unit(unit)
+    word = known.name if abs(_whole(amount, known)) == 1 else known.plural
+    return f"{figure(amount, known, locale)} {word.lower()}"
+
+
+def _whole(amount: int, unit: Unit) -> Decimal:
+    return Decimal(amount) / unit.steps
+
+
+def _unit(unit: Unit | str) -> Unit:
+    return _of_code(str(unit)) if isinstance(unit, str) else unit
+
+
+@lru_cache(maxsize=64)
+def _of_code(code: str) -> Unit:
+    return apps.get_model("credits", "Unit").objects.get(code=code)

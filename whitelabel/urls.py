@@ -1,0 +1,5 @@
+from django.urls import path
+
+from whitelabel import views
+
+urlpatterns = [path("brand.css", views.brand_css, name="brand_css")]
