@@ -304,6 +304,8 @@ MEDIA_ROOT = BASE_DIR / "var" / "media"
 STARTER_CREDITS = env.number("STARTER_CREDITS", 100)
 TRIAL_DAYS = env.number("TRIAL_DAYS", 14)
 TRIAL_POOL_CREDITS = env.number("TRIAL_POOL_CREDITS", 1000)
+# How long a process may keep its answer to "whose host is this?" (subaccounts/hosts.py).
+HOST_CACHE_SECONDS = env.number("HOST_CACHE_SECONDS", 0 if TESTING else 3)
 SPARE_WORKSPACES = env.number("SPARE_WORKSPACES", 0 if TESTING else 5)
 ASSIST_SECONDS = 1800
 HOP_SECONDS = 60

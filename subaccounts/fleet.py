@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError, connection, transaction
 
-from subaccounts import template
-from subaccounts.models import SpareWorkspace, SubAccount
+from subaccounts import provisioning, template
+from subaccounts.models import SubAccount
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def migrate(*, on_step: Callable[[str], None] = lambda schema: None) -> list[Fai
             _migrate_one(schema)
         except DatabaseError as reason:
             failures.append(Failure(schema, str(reason).strip()))
-    drop_stale_spares()
+    provisioning.drop_stale_spares()
     return failures
 
 
@@ -51,13 +51,3 @@ def exists(schema: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regnamespace(%s) IS NOT NULL", [schema])
         return bool(cursor.fetchone()[0])
-
-
-def drop_stale_spares() -> int:
-    """Drop the spares of other fingerprints, each with its row in one transaction. Returns how many."""
-    schemas = list(SpareWorkspace.objects.exclude(fingerprint=template.current_fingerprint()).values_list("schema_name", flat=True))
-    for schema in schemas:
-        with transaction.atomic():
-            SpareWorkspace.objects.filter(schema_name=schema).delete()
-            template.drop(schema)
-    return len(schemas)

@@ -1,72 +1,78 @@
 """From the host name of a request to the place it is for, and from its session to the person and what they may do."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
+import structlog
 from django.conf import settings
 from django.contrib.auth import logout
-from django.db import connection
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.db import ProgrammingError, connection
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponsePermanentRedirect,
+)
 
 from agency.access import ASSISTING, CAPABILITIES, Can, Role
-from agency.models import Agency, Membership
+from agency.models import Membership
 from kit.requests import client_address
-from subaccounts.models import Access, Assist, Domain, SubAccount
+from subaccounts import hosts
+from subaccounts.hosts import Site
+from subaccounts.models import Access, Assist, SubAccount
 from subaccounts.tenancy import enter
 
 Response = Callable[[HttpRequest], HttpResponseBase]
+log = structlog.get_logger("canopy.hosts")
 
 
-@dataclass(frozen=True)
-class Site:
-    """What a host name stands for. `realm` is the agency whose clients sign in here; None on the platform's own host."""
-
-    kind: Literal["platform", "workspace"]
-    host: str
-    sub_account: SubAccount | None = None
-
-    @property
-    def agency(self) -> Agency | None:
-        return self.sub_account.agency if self.sub_account else None
-
-    @property
-    def realm(self) -> Agency | None:
-        return self.agency
-
-
-def site_for(host: str) -> Site | None:
-    """The site of a `Host` header, or None when it is nobody's."""
-    name, _, port = host.lower().partition(":")
-    base, _, base_port = settings.BASE_DOMAIN.partition(":")
-    if port and port != base_port:
-        return None
-    name = name.rstrip(".")
-    if name == base:
-        return Site("platform", settings.BASE_DOMAIN)
-    domain = Domain.objects.select_related("tenant__agency__plan").filter(domain=name).first()
-    if domain is None or domain.tenant.status != SubAccount.READY:
-        return None
-    return Site("workspace", host.lower(), domain.tenant)
+NOWHERE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not found</title></head>
+<body><h1>Nothing here</h1><p>There is no site at this address. Check it for a typing mistake.</p></body></html>
+"""
+AWAY = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not available</title></head>
+<body><h1>Not available right now</h1><p>We know about it and are working on it. Please try again in a few minutes.</p></body></html>
+"""
+UNDEFINED_TABLE = "42P01"
 
 
 class HostMiddleware:
-    """Finds the site or answers 404; a workspace's request runs inside its schema."""
+    """Finds the site or answers 404; a workspace's request runs inside its schema.
+
+    The page for a host that is nobody's is the same for all of them: no name, no cookie, no brand.
+    """
 
     def __init__(self, get_response: Response) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         connection.set_schema_to_public()
-        site = site_for(request.META.get("HTTP_HOST", ""))
+        host = request.META.get("HTTP_HOST", "")
+        site = hosts.site_for(host)
         if site is None:
-            return HttpResponse("Not found.", status=404, content_type="text/plain")
+            return self._elsewhere(request, host)
         request.site = site
         if site.sub_account is None:
             return self.get_response(request)
         request.urlconf = settings.WORKSPACE_URLCONF
         with enter(site.sub_account):
             return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """A workspace whose schema is missing or half built: nothing of public's can be seen, and somebody must be told."""
+        if not isinstance(exception, ProgrammingError) or getattr(exception.__cause__, "sqlstate", "") != UNDEFINED_TABLE:
+            return None
+        log.error("workspace is not whole", schema=connection.schema_name, exc_info=exception)
+        return _plain(AWAY, status=503)
+
+    def _elsewhere(self, request: HttpRequest, host: str) -> HttpResponseBase:
+        if target := hosts.without_www(host):
+            return HttpResponsePermanentRedirect(f"{settings.SCHEME}://{target}{request.get_full_path()}", preserve_request=True)
+        return _plain(NOWHERE, status=404)
+
+
+def _plain(page: str, *, status: int) -> HttpResponse:
+    return HttpResponse(page, status=status, headers={"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'"})
 
 
 class SessionStampMiddleware:

@@ -24,10 +24,9 @@ from django_tenants.postgresql_backend.base import FakeTenant
 
 from subaccounts import catalogue
 from subaccounts.models import WorkspaceTemplate
-from subaccounts.postgresql.base import PUBLIC
 from subaccounts.tenancy import new_schema_name
 
-BUILDER_LOCK = 0x63616E6F7079  # "canopy"
+BUILDER_LOCK = 0x7465_6D70_6C61_7465  # "template"
 PATIENCE_SECONDS = 120
 
 
@@ -64,6 +63,10 @@ def _migration_files(label: str) -> Iterator[tuple[str, bytes]]:
             yield found.name, Path(found.module_finder.path, f"{found.name}.py").read_bytes()  # type: ignore[union-attr]
 
 
+def exists() -> bool:
+    return WorkspaceTemplate.objects.filter(fingerprint=current_fingerprint()).exists()
+
+
 def current() -> WorkspaceTemplate:
     """The template this code opens workspaces from; raises `TemplateMissing`. Never builds: a request must not migrate."""
     template = WorkspaceTemplate.objects.filter(fingerprint=current_fingerprint()).first()
@@ -81,7 +84,9 @@ def execute(template: WorkspaceTemplate, schema: str) -> None:
 
 def build() -> WorkspaceTemplate:
     """The template for this code's migrations, made now if nobody has; one process builds while others wait for it."""
-    with _builder_lock():
+    with advisory_lock(BUILDER_LOCK, patience=PATIENCE_SECONDS) as is_mine:
+        if not is_mine:
+            raise TimeoutError("Another process has been building the workspace template for two minutes.")
         fingerprint = current_fingerprint()
         existing = WorkspaceTemplate.objects.filter(fingerprint=fingerprint).first()
         return existing or _build(fingerprint)
@@ -124,17 +129,17 @@ def drop(schema: str, *, lock_timeout: str = "2s") -> None:
 
 
 @contextmanager
-def _builder_lock() -> Iterator[None]:
+def advisory_lock(key: int, *, patience: float = 0) -> Iterator[bool]:
+    """Hold PostgreSQL's advisory lock `key` for the block; False when somebody else held it for `patience` seconds."""
     # Tried again and again instead of waited for: a waiting statement would run into lock_timeout.
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not _ask("SELECT pg_try_advisory_lock(%s)", BUILDER_LOCK):
-        if time.monotonic() > deadline:
-            raise TimeoutError("Another process has been building the workspace template for two minutes.")
+    deadline = time.monotonic() + patience
+    while not (is_mine := _ask("SELECT pg_try_advisory_lock(%s)", key)) and time.monotonic() < deadline:
         time.sleep(0.2)
     try:
-        yield
+        yield is_mine
     finally:
-        _ask("SELECT pg_advisory_unlock(%s)", BUILDER_LOCK)
+        if is_mine and connection.connection is not None:
+            _ask("SELECT pg_advisory_unlock(%s)", key)
 
 
 def _ask(sql: str, *parameters: Any) -> Any:

@@ -33,7 +33,13 @@ MAX_SCHEMAS_PER_CONNECTION = 200
 def names_in(search_path: bytes) -> tuple[str, ...]:
     """The schemas in a `search_path` as the server writes it: comma-separated, quoted where SQL needs it."""
     found = re.findall(r'"((?:[^"]|"")*)"|([^\s,"]+)', search_path.decode())
-    return tuple(quoted.replace('""', '"') if quoted else plain for quoted, plain in found)
+    return tuple(plain or quoted.replace('""', '"') for quoted, plain in found)
+
+
+def reported_path(connection: Any) -> bytes | None:
+    """The `search_path` the server reported last; None when it does not report it (before PostgreSQL 18)."""
+    reported: bytes | None = connection.pgconn.parameter_status(b"search_path")
+    return reported
 
 
 class _Guarded:
@@ -124,7 +130,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection: Any = self.connection
         if connection is None or connection.info.transaction_status == TransactionStatus.INERROR:
             return  # PostgreSQL itself refuses every statement until the rollback
-        reported = connection.pgconn.parameter_status(b"search_path")
+        reported = reported_path(connection)
         if reported is not None and names_in(reported) == self._path:
             return
         try:

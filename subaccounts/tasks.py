@@ -1,0 +1,39 @@
+"""Work in the background: the base of everything that happens inside a workspace, and the stock of spares."""
+
+from typing import Any
+from uuid import UUID
+
+from celery import Task, shared_task
+
+from subaccounts import provisioning
+from subaccounts.models import SubAccount
+from subaccounts.tenancy import enter
+
+
+class WorkspaceGone(Exception):
+    """The task was for a sub-account that does not exist or was removed; nothing was done."""
+
+
+class WorkspaceTask(Task):
+    """Base of a task that works in a workspace: `@shared_task(base=WorkspaceTask)`, queued with `sub_account_id=` (its public id).
+
+    The body is called with `sub_account` as its first argument, inside the workspace's schema. Everything is looked up inside
+    the call, so whatever goes wrong there (unknown, removed, no database) raises before the body runs; a task queued without
+    `sub_account_id` fails. (A switch by `task_prerun` signal is not enough: Celery swallows what a signal raises.)
+    """
+
+    abstract = True
+    # The body's signature is not what callers write: they say sub_account_id, it gets sub_account.
+    typing = False
+
+    def __call__(self, *args: Any, sub_account_id: str | UUID, **kwargs: Any) -> Any:
+        sub_account = SubAccount.objects.ready().select_related("agency__plan").filter(public_id=sub_account_id).first()
+        if sub_account is None:
+            raise WorkspaceGone(str(sub_account_id))
+        with enter(sub_account):
+            return super().__call__(sub_account, *args, **kwargs)
+
+
+@shared_task(expires=60)
+def keep_spares() -> None:
+    provisioning.keep_spares()
