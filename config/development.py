@@ -77,7 +77,9 @@ def _must_be_free(name: str, port: int) -> None:
         except PermissionError as error:
             raise CannotStart(f"Port {port} needs more rights than you have. Choose another: {name}={port + 8000} bin/dev") from error
         except OSError as error:
-            raise CannotStart(f"Port {port} is taken by another program (another bin/dev?). Stop it, or choose another: {name}={port + 100} bin/dev") from error
+            raise CannotStart(
+                f"Port {port} is taken by another program (another bin/dev?). Stop it, or choose another: {name}={port + 100} bin/dev"
+            ) from error
 
 
 @contextmanager
@@ -89,7 +91,9 @@ def _only_one(port: int) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             handle.seek(0)
-            raise CannotStart(f"bin/dev is running here already, on http://localhost:{handle.read().strip()}. Stop it with Ctrl-C first.") from error
+            raise CannotStart(
+                f"bin/dev is running here already, on http://localhost:{handle.read().strip()}. Stop it with Ctrl-C first."
+            ) from error
         handle.truncate(0)
         handle.write(str(port))
         handle.flush()

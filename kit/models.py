@@ -21,9 +21,7 @@ class OutboxMessage(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["topic", "key"], condition=~models.Q(key=""), name="outbox_once_per_key"),
-            models.CheckConstraint(
-                condition=models.Q(delivered_at=None) | models.Q(given_up_at=None), name="outbox_delivered_or_given_up"
-            ),
+            models.CheckConstraint(condition=models.Q(delivered_at=None) | models.Q(given_up_at=None), name="outbox_delivered_or_given_up"),
         ]
         indexes = [
             models.Index(fields=["due_at", "id"], condition=models.Q(delivered_at=None, given_up_at=None), name="outbox_due"),

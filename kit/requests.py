@@ -81,7 +81,14 @@ class RequestLogMiddleware:
             response.headers["X-Request-ID"] = request_id
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
             if request.path_info not in ("/healthz", "/readyz") and not request.path_info.startswith("/static/"):
-                log.info("request", method=request.method, path=_logged_path(request), status=response.status_code, ms=milliseconds, **_who(request))
+                log.info(
+                    "request",
+                    method=request.method,
+                    path=_logged_path(request),
+                    status=response.status_code,
+                    ms=milliseconds,
+                    **_who(request),
+                )
             return response
         finally:
             structlog.contextvars.clear_contextvars()

@@ -18,7 +18,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 
-from kit import charts, clock, money as money_words, units as unit_words
+from kit import charts, clock
+from kit import money as money_words
+from kit import units as unit_words
 
 register = template.Library()
 
