@@ -1,11 +1,12 @@
 """The platform's own host: landing, sign-up, sign-in, and the agency's dashboard."""
 
-from allauth.account import views as account_views
 from django.conf import settings
 from django.urls import include, path
 
+from agency.urls import entrance
+from agency.urls import platform as agency_pages
+from billing.urls import platform as billing_pages
 from config.design import design
-from kit.doors import open_door
 
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.permission_denied"
@@ -14,8 +15,9 @@ handler500 = "config.errors.server_error"
 
 urlpatterns = [
     path("", include("whitelabel.urls")),
-    path("sign-in/", open_door("signing in", unaudited="sign-ins are recorded by the session list")(account_views.login), name="account_login"),
-    path("sign-out/", open_door("signing out", unaudited="ends only the own session")(account_views.logout), name="account_logout"),
+    *entrance,
+    *agency_pages,
+    *billing_pages,
 ]
 
 if settings.DEBUG or settings.TESTING:

@@ -1,9 +1,8 @@
 """A workspace's host: sign-in of clients, their work, and the widget their visitors talk to."""
 
-from allauth.account import views as account_views
 from django.urls import include, path
 
-from kit.doors import open_door
+from agency.urls import entrance
 
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.permission_denied"
@@ -12,6 +11,5 @@ handler500 = "config.errors.server_error"
 
 urlpatterns = [
     path("", include("whitelabel.urls")),
-    path("sign-in/", open_door("signing in", unaudited="sign-ins are recorded by the session list")(account_views.login), name="account_login"),
-    path("sign-out/", open_door("signing out", unaudited="ends only the own session")(account_views.logout), name="account_logout"),
+    *entrance,
 ]

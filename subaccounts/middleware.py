@@ -1,8 +1,10 @@
 """From the host name of a request to the place it is for, and from its session to the person and what they may do."""
 
 from collections.abc import Callable
+from typing import Any
 
 import structlog
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import logout
 from django.db import ProgrammingError, connection
@@ -12,9 +14,13 @@ from django.http import (
     HttpResponseBase,
     HttpResponsePermanentRedirect,
 )
+from django.shortcuts import redirect
 
+from agency import audit
 from agency.access import ASSISTING, CAPABILITIES, Can, Role
-from agency.models import Membership
+from agency.models import Membership, User
+from kit import clock
+from kit.doors import door_of
 from kit.requests import client_address
 from subaccounts import hosts
 from subaccounts.hosts import Site
@@ -23,6 +29,9 @@ from subaccounts.tenancy import enter
 
 Response = Callable[[HttpRequest], HttpResponseBase]
 log = structlog.get_logger("canopy.hosts")
+
+STAMP = "stamp"
+SEEN_EVERY_SECONDS = 60
 
 
 NOWHERE = """<!doctype html>
@@ -76,19 +85,85 @@ def _plain(page: str, *, status: int) -> HttpResponse:
 
 
 class SessionStampMiddleware:
-    """A session is good on the host it was made on and nowhere else."""
+    """A session is good on the host and in the workspace it was made for, for a time, and nowhere else.
+
+    Idle for `SESSION_IDLE_SECONDS` it is over, and in any case after `SESSION_COOKIE_AGE` for clients, after
+    `SESSION_AGENCY_SECONDS` for agency teams and after `ASSIST_SECONDS` for an assist. A replayed cookie kills its session.
+    """
 
     def __init__(self, get_response: Response) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        stamp = request.site.host
-        if request.session.get("_host", stamp) != stamp:
+        stamp = request.session.get(STAMP)
+        if stamp is not None and [stamp["host"], stamp["workspace"]] != place(request):
+            self._refuse(request, stamp)
+        elif stamp is not None and is_over(stamp):
             request.session.flush()
         response = self.get_response(request)
-        if request.session.modified and not request.session.is_empty():
-            request.session["_host"] = stamp
+        self._stamp(request)
         return response
+
+    def _refuse(self, request: HttpRequest, stamp: dict[str, Any]) -> None:
+        user = User.objects.filter(pk=stamp["user"]).first()
+        request.session.flush()
+        if user is not None:
+            by = user.as_actor(address=client_address(request))
+            audit.record("session.refused", by=by, agency=user.realm, subject=user.email, before={"host": stamp["host"]}, after={"host": request.site.host})
+
+    def _stamp(self, request: HttpRequest) -> None:
+        session = request.session
+        if session.is_empty():
+            return
+        now = int(clock.now().timestamp())
+        stamp = session.get(STAMP)
+        identity = [session.get("_auth_user_id"), session.get("assist")]
+        if stamp is None or [stamp["user"], stamp["assist"]] != identity:
+            host, workspace = place(request)
+            session[STAMP] = {"host": host, "workspace": workspace, "user": identity[0], "assist": identity[1], "began": now, "seen": now, "lasts": lasts(request)}
+        elif now - stamp["seen"] >= SEEN_EVERY_SECONDS:
+            session[STAMP] = {**stamp, "seen": now}
+        else:
+            return
+        if request.user.is_authenticated:
+            UserSession.objects.create_from_request(request)
+
+
+def place(request: HttpRequest) -> list[str]:
+    """Where a session belongs: host name and workspace (empty on the platform's own host)."""
+    sub_account = request.site.sub_account
+    return [request.site.host, str(sub_account.public_id) if sub_account else ""]
+
+
+def lasts(request: HttpRequest) -> int:
+    """How many seconds a session of this person may last here, however busy."""
+    if request.session.get("assist"):
+        return settings.ASSIST_SECONDS
+    user = request.user
+    return settings.SESSION_AGENCY_SECONDS if user.is_authenticated and user.realm_id is None else settings.SESSION_COOKIE_AGE
+
+
+def is_over(stamp: dict[str, Any]) -> bool:
+    now = clock.now().timestamp()
+    return now - stamp["began"] >= stamp["lasts"] or now - stamp["seen"] >= settings.SESSION_IDLE_SECONDS
+
+
+class FirstPasswordMiddleware:
+    """Somebody with a generated password chooses one of their own before anything else."""
+
+    def __init__(self, get_response: Response) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
+        user = request.user
+        if not user.is_authenticated or not user.must_change_password or request.assist is not None:
+            return None
+        door = door_of(view)
+        is_public = door is not None and door.kind == "open" and request.path_info != "/"
+        return None if is_public or request.resolver_match.url_name == "first_password" else redirect("first_password")
 
 
 class PersonMiddleware:

@@ -1,4 +1,3 @@
-
 from django.db import models
 from django.db.models import Q
 
@@ -92,5 +91,3 @@ class AuditRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} by {self.actor_label}"
-
-

@@ -11,13 +11,30 @@ from kit.actor import Actor
 from kit.ids import uuid7
 
 
+def normal_address(address: str) -> str:
+    """The one spelling of an e-mail address: lower case, the domain as its A-label.
+
+    Without it a look-alike domain (a Kelvin sign for a k) would find the right person and send the mail to the wrong one.
+    """
+    local, _, domain = address.strip().rpartition("@")
+    try:
+        domain = domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        pass  # not a domain at all: such an address is nobody's
+    return f"{local}@{domain}".lower()
+
+
 class UserManager(BaseUserManager["User"]):
     def in_realm(self, realm: Agency | None) -> models.QuerySet["User"]:
         """The people of one realm: an agency's clients, or (None) agency teams and staff."""
         return self.filter(realm=realm)
 
+    def known_as(self, address: str, *, realm: Agency | None) -> "User | None":
+        """The person of `realm` with this address; the only way from an address to a person."""
+        return self.in_realm(realm).alias(address=Lower("email")).filter(address=normal_address(address)).first()
+
     def create_user(self, *, email: str, password: str | None = None, realm: Agency | None = None, **fields: Any) -> "User":
-        user = self.model(email=self.normalize_email(email).strip(), realm=realm, **fields)
+        user = self.model(email=normal_address(email), realm=realm, **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -63,6 +80,19 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def name(self) -> str:
         return f"{self.first_name} {self.last_name}".strip() or self.email
+
+    @property
+    def has_dead_initial_password(self) -> bool:
+        """The generated password was never changed and its seven days are over: it opens nothing any more."""
+        expires_at = self.initial_password_expires_at
+        return self.must_change_password and expires_at is not None and expires_at <= clock.now()
+
+    def choose_password(self, password: str) -> None:
+        """Set and save a password the person chose; a generated one is settled by it. Every other session ends with its hash."""
+        self.set_password(password)
+        self.must_change_password = False
+        self.initial_password_expires_at = None
+        self.save(update_fields=["password", "must_change_password", "initial_password_expires_at"])
 
     def as_actor(self, *, on_behalf_of: str = "", address: str = "") -> Actor:
         return Actor(kind="user", id=str(self.public_id), label=f"{self.name} <{self.email}>", on_behalf_of=on_behalf_of, address=address)

@@ -1,0 +1,252 @@
+"""Forms of people and agencies. Those that look somebody up by address do it in the realm of the request's host."""
+
+import re
+from typing import Any
+from zoneinfo import available_timezones
+
+from allauth.account import forms as account_forms
+from allauth.account.adapter import get_adapter
+from allauth.account.internal.flows.email_verification_by_code import EmailVerificationProcess
+from allauth.account.internal.flows.password_reset_by_code import PASSWORD_RESET_VERIFICATION_SESSION_KEY
+from allauth.core import context
+from allauth.mfa.base import forms as mfa_forms
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from allauth.mfa.utils import decrypt
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from agency.models import Agency, User
+from agency.models.user import normal_address
+from agency.realms import MAX_PASSWORD_LENGTH
+
+CURRENCIES = [
+    ("USD", "US dollar (USD)"),
+    ("EUR", "Euro (EUR)"),
+    ("GBP", "Pound sterling (GBP)"),
+    ("CHF", "Swiss franc (CHF)"),
+    ("AUD", "Australian dollar (AUD)"),
+    ("CAD", "Canadian dollar (CAD)"),
+    ("NZD", "New Zealand dollar (NZD)"),
+    ("SEK", "Swedish krona (SEK)"),
+]
+LINK = re.compile(r"https?:|www\.|//|[<>]", re.IGNORECASE)
+
+
+class MaximumLengthValidator:
+    """A password validator: hashing a book is work an attacker must not be able to order."""
+
+    def validate(self, password: str, user: User | None = None) -> None:
+        if len(password) > MAX_PASSWORD_LENGTH:
+            raise ValidationError(self.get_help_text(), code="password_too_long")
+
+    def get_help_text(self) -> str:
+        return f"Your password may have {MAX_PASSWORD_LENGTH} characters at most."
+
+
+def plain_name(value: str) -> str:
+    """A name as people have them: no link and no markup, because it is read in mails."""
+    name = " ".join(value.split())
+    if LINK.search(name):
+        raise ValidationError("A name cannot contain a web address.", code="link")
+    return name
+
+
+# --- Signing up and in --------------------------------------------------------------------------------------------------
+
+
+class SignUpForm(account_forms.SignupForm):
+    """Step one of opening an agency. A known address gets the same answer, and a mail that says so."""
+
+    first_name = forms.CharField(label="First name", max_length=80, validators=[], widget=forms.TextInput(attrs={"autocomplete": "given-name"}))
+    last_name = forms.CharField(label="Last name", max_length=80, required=False, widget=forms.TextInput(attrs={"autocomplete": "family-name"}))
+    field_order = ["first_name", "last_name", "email", "password1"]
+
+    def clean_first_name(self) -> str:
+        return plain_name(self.cleaned_data["first_name"])
+
+    def clean_last_name(self) -> str:
+        return plain_name(self.cleaned_data["last_name"])
+
+    def clean_email(self) -> str:
+        return super().clean_email()
+
+    def validate_unique_email(self, value: str) -> str:
+        address = normal_address(value)
+        self.account_already_exists = User.objects.known_as(address, realm=None) is not None
+        return address
+
+    def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
+        if self.account_already_exists:
+            User().set_password(self.cleaned_data["password1"])  # a new person costs a hash, so a known one must too
+            return super().try_save(request)
+        try:
+            with transaction.atomic():
+                return super().try_save(request)
+        except IntegrityError:  # the same address signed up in this very moment
+            self.account_already_exists = True
+            return super().try_save(request)
+
+
+class ResetPasswordForm(account_forms.ResetPasswordForm):
+    """Mails a code to a person of this realm. Anybody else gets the same page and no mail."""
+
+    def clean_email(self) -> str:
+        address = normal_address(self.cleaned_data["email"])
+        user = User.objects.known_as(address, realm=context.request.site.realm)
+        self.users = [user] if user is not None and user.is_active else []
+        return address
+
+    def save(self, request: HttpRequest, **kwargs: Any) -> str:
+        address = super().save(request, **kwargs)
+        if self.users:
+            state = request.session[PASSWORD_RESET_VERIFICATION_SESSION_KEY]
+            request.session[PASSWORD_RESET_VERIFICATION_SESSION_KEY] = {**state, "of": reset_mark(self.users[0])}
+        User().set_password(address)  # the same work for known and unknown addresses, and far more than the rest
+        return address
+
+
+class NewPasswordForm(account_forms.ResetPasswordKeyForm):
+    """The last step of a reset. A change of password or address since the code was sent makes the code worthless."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean()
+        state = context.request.session.get(PASSWORD_RESET_VERIFICATION_SESSION_KEY, {})
+        if not constant_time_compare(state.get("of", ""), reset_mark(self.user)):
+            raise ValidationError("This code is no longer valid. Please ask for a new one.", code="stale")
+        return cleaned
+
+
+def reset_mark(user: User) -> str:
+    """What a reset code was sent for: this password and this address of this person."""
+    return salted_hmac("password reset", f"{user.pk}|{user.email}|{user.password}", algorithm="sha256").hexdigest()
+
+
+class FirstPasswordForm(account_forms.SetPasswordForm):
+    """The password a person chooses in place of the generated one."""
+
+    def clean_password1(self) -> str:
+        password: str = self.cleaned_data["password1"]
+        if self.user.check_password(password):
+            raise ValidationError("Please choose a password of your own, not the one we sent you.", code="same")
+        return password
+
+
+class FindWorkspaceForm(forms.Form):
+    email = forms.EmailField(label="Your e-mail address", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+
+    def clean_email(self) -> str:
+        return normal_address(self.cleaned_data["email"])
+
+
+# --- One's own security -------------------------------------------------------------------------------------------------
+
+
+class ChangeEmailForm(account_forms.AddEmailForm):
+    """A new address, confirmed by a code before it counts. One that is taken gets the same answer and another mail."""
+
+    is_taken = False
+
+    def clean_email(self) -> str:
+        address = normal_address(self.cleaned_data["email"])
+        if address == normal_address(self.user.email):
+            raise get_adapter().validation_error("duplicate_email")
+        self.is_taken = User.objects.known_as(address, realm=self.user.realm) is not None
+        return address
+
+    def save(self, request: HttpRequest) -> Any:
+        if not self.is_taken:
+            return super().save(request)
+        process = EmailVerificationProcess.initiate(request=request, user=None, email=self.cleaned_data["email"])
+        return process.email_address
+
+
+class ConfirmEmailForm(account_forms.ConfirmEmailVerificationCodeForm):
+    """The code that proves an address. Somebody else of the realm may have taken it since the code was sent."""
+
+    def clean_code(self) -> str:
+        code: str = super().clean_code()
+        if self.user is None:
+            raise get_adapter().validation_error("incorrect_code")
+        other = User.objects.known_as(self.email, realm=self.user.realm)
+        if other is not None and other.pk != self.user.pk:
+            raise get_adapter().validation_error("email_taken")
+        return code
+
+
+class OneTimeCode:
+    """A code from an authenticator app opens once. The last counter is kept in the database, so losing Redis opens nothing twice."""
+
+    authenticator: Authenticator
+
+    def clean_code(self) -> str:
+        code: str = super().clean_code()  # type: ignore[misc]
+        if self.authenticator.type == Authenticator.Type.TOTP and not burn(self.authenticator, code):
+            raise get_adapter().validation_error("incorrect_code")
+        return code
+
+
+def burn(authenticator: Authenticator, code: str) -> bool:
+    """Use up the counter `code` stands for, and all before it; False when that was done already."""
+    secret = decrypt(authenticator.data["secret"])
+    counter = max((at for at in yield_hotp_counters_from_time() if format_hotp_value(hotp_value(secret, at)) == re.sub(r"\D", "", code)), default=0)
+    with transaction.atomic():
+        locked = Authenticator.objects.select_for_update().get(pk=authenticator.pk)
+        if counter <= locked.data.get("last_counter", 0):
+            return False
+        locked.data["last_counter"] = counter
+        locked.save(update_fields=["data"])
+    authenticator.data = locked.data
+    return True
+
+
+class SecondFactorForm(OneTimeCode, mfa_forms.AuthenticateForm):
+    pass
+
+
+class ConfirmWithCodeForm(OneTimeCode, mfa_forms.ReauthenticateForm):
+    pass
+
+
+# --- Agencies -----------------------------------------------------------------------------------------------------------
+
+
+def time_zones() -> list[tuple[str, str]]:
+    names = sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "SystemV/", "posix/", "right/")))
+    return [("UTC", "UTC"), *((name, name.replace("_", " ")) for name in names)]
+
+
+class AgencyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What an Owner or Admin may change about the agency itself."""
+
+    time_zone = forms.ChoiceField(label="Time zone", choices=time_zones, help_text="“This month” and “today” in reports follow it.")
+
+    class Meta:
+        model = Agency
+        fields = ["name", "time_zone"]
+        labels = {"name": "Agency name"}
+
+    def clean_name(self) -> str:
+        return plain_name(self.cleaned_data["name"])
+
+
+class NewAgencyForm(forms.Form):
+    name = forms.CharField(label="Agency name", max_length=80, widget=forms.TextInput(attrs={"autocomplete": "organization"}))
+    slug = forms.CharField(
+        label="Address",
+        max_length=40,
+        required=False,
+        help_text="Your own workspace gets this address: small letters, digits and hyphens. Left empty, it is made from the name.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
+    )
+    time_zone = forms.ChoiceField(label="Time zone", choices=time_zones, initial="UTC", help_text="“This month” and “today” in reports follow it.")
+    currency = forms.ChoiceField(label="Currency", choices=CURRENCIES, initial="USD", help_text="For your plan and your prices. It cannot be changed later.")
+
+    def clean_name(self) -> str:
+        return plain_name(self.cleaned_data["name"])
+
+    def clean_slug(self) -> str:
+        return self.cleaned_data["slug"].strip().lower()
