@@ -1,0 +1,111 @@
+-- All laws of the books at once: one statement, so one snapshot, so spends that go on meanwhile disturb nothing.
+-- Each row is a finding: the law's number, what it is about, what is wrong. %(now)s is the time of the audit.
+WITH lines AS MATERIALIZED (
+    SELECT id, unit_id, grant_id, from_wallet_id AS wallet_id, from_sequence AS sequence, from_balance AS balance, -amount AS change
+    FROM public.credits_entry
+    UNION ALL
+    SELECT id, unit_id, grant_id, to_wallet_id, to_sequence, to_balance, amount FROM public.credits_entry
+), sums AS MATERIALIZED (
+    SELECT wallet_id, sum(change) AS total, max(sequence) AS last FROM lines GROUP BY wallet_id
+), running AS (
+    SELECT wallet_id, sequence, balance, change,
+        lag(balance, 1, 0::bigint) OVER w AS before, lag(sequence, 1, 0::bigint) OVER w AS previous
+    FROM lines WHERE sequence IS NOT NULL WINDOW w AS (PARTITION BY wallet_id ORDER BY sequence)
+), wallets AS MATERIALIZED (
+    SELECT wallet.*, coalesce(sums.total, 0) AS total, coalesce(sums.last, 0) AS last,
+        coalesce(lots.remaining, 0) AS granted, coalesce(lots.held, 0) AS granted_held
+    FROM public.credits_wallet AS wallet
+    LEFT JOIN sums ON sums.wallet_id = wallet.id
+    LEFT JOIN (SELECT wallet_id, sum(remaining) AS remaining, sum(held) AS held FROM public.credits_grant GROUP BY 1) AS lots
+        ON lots.wallet_id = wallet.id
+), legs AS MATERIALIZED (
+    SELECT leg.wallet_id, leg.grant_id, sum(leg.amount) AS amount
+    FROM public.credits_hold AS hold, unnest(hold.wallets, hold.grants, hold.amounts) AS leg (wallet_id, grant_id, amount)
+    WHERE hold.state = 'open' GROUP BY 1, 2
+)
+
+SELECT 1, 'unit ' || unit_id, format('the balances of all accounts sum to %%s, not 0', sum(CASE owner_kind WHEN 'book' THEN total ELSE balance END))
+FROM wallets GROUP BY unit_id HAVING sum(CASE owner_kind WHEN 'book' THEN total ELSE balance END) <> 0
+UNION ALL
+SELECT 1, 'entry ' || lines.id, format('is in %%s but moves wallet %%s of %%s', lines.unit_id, lines.wallet_id, coalesce(wallets.unit_id, 'nothing'))
+FROM lines LEFT JOIN wallets ON wallets.id = lines.wallet_id WHERE wallets.unit_id IS DISTINCT FROM lines.unit_id
+
+UNION ALL
+SELECT 2, 'table ' || part.relname, 'can be changed: its trigger is missing or off'
+FROM pg_class AS part
+WHERE (part.oid = 'public.credits_entry'::regclass
+        OR part.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.credits_entry'::regclass))
+    AND NOT EXISTS (
+        SELECT FROM pg_trigger
+        WHERE tgrelid = part.oid AND tgfoid = 'public.credits_entry_is_forever'::regproc AND tgenabled IN ('O', 'A'))
+
+UNION ALL
+SELECT 3, 'wallet ' || id, format('has a balance of %%s, its open grants %%s', balance, granted)
+FROM wallets WHERE owner_kind <> 'book' AND balance <> granted
+UNION ALL
+SELECT 3, 'wallet ' || wallets.id, format('has a balance of %%s, its last entry says %%s', wallets.balance, coalesce(running.balance, 0))
+FROM wallets LEFT JOIN running ON running.wallet_id = wallets.id AND running.sequence = wallets.last
+WHERE wallets.owner_kind <> 'book' AND wallets.balance <> coalesce(running.balance, 0)
+
+UNION ALL
+SELECT 4, 'wallet ' || wallet_id, format('its entry %%s follows %%s', sequence, previous) FROM running WHERE sequence <> previous + 1
+UNION ALL
+SELECT 4, 'wallet ' || id, format('counts %%s entries, the last has number %%s', sequence, last)
+FROM wallets WHERE owner_kind <> 'book' AND sequence <> last
+
+UNION ALL
+SELECT 5, 'key ' || key, format('posted %%s times', count(DISTINCT left(id::text, 32)))
+FROM public.credits_entry GROUP BY key HAVING count(DISTINCT left(id::text, 32)) > 1
+UNION ALL
+SELECT 5, 'entry ' || entry.id, format('its key %%s is not claimed for it', entry.key)
+FROM public.credits_entry AS entry LEFT JOIN public.credits_key AS claim ON claim.key = entry.key
+WHERE left(claim.entry_id::text, 32) IS DISTINCT FROM left(entry.id::text, 32)
+UNION ALL
+SELECT 5, 'key ' || claim.key, format('its entry %%s is missing', claim.entry_id)
+FROM public.credits_key AS claim LEFT JOIN public.credits_entry AS entry ON entry.id = claim.entry_id
+WHERE claim.entry_id IS NOT NULL AND entry.id IS NULL
+
+UNION ALL
+SELECT 6, 'wallet ' || id, format('holds %%s of a balance of %%s', held, balance) FROM wallets WHERE held < 0 OR balance < held
+UNION ALL
+SELECT 6, 'wallet ' || id, format('has %%s held, its grants %%s, its open holds %%s', held, granted_held, coalesce(reserved.amount, 0))
+FROM wallets LEFT JOIN (SELECT wallet_id, sum(amount) AS amount FROM legs GROUP BY 1) AS reserved ON reserved.wallet_id = wallets.id
+WHERE held <> granted_held OR held <> coalesce(reserved.amount, 0)
+UNION ALL
+SELECT 6, 'grant ' || lot.id, format('has %%s held, its open holds %%s', lot.held, coalesce(legs.amount, 0))
+FROM public.credits_grant AS lot LEFT JOIN legs ON legs.grant_id = lot.id WHERE lot.held <> coalesce(legs.amount, 0)
+UNION ALL
+SELECT 6, 'hold ' || key, format('is open, its time was over at %%s', expires_at)
+FROM public.credits_hold WHERE state = 'open' AND expires_at < %(now)s::timestamptz - interval '1 hour'
+
+UNION ALL
+SELECT 7, 'grant ' || lot.id, format('has %%s of %%s left, its entries leave %%s', lot.remaining, lot.amount, coalesce(moved.total, 0))
+FROM public.credits_grant AS lot
+LEFT JOIN (SELECT grant_id, wallet_id, sum(change) AS total FROM lines GROUP BY 1, 2) AS moved
+    ON moved.grant_id = lot.id AND moved.wallet_id = lot.wallet_id
+WHERE lot.remaining <> coalesce(moved.total, 0) OR lot.remaining NOT BETWEEN 0 AND lot.amount OR lot.held NOT BETWEEN 0 AND lot.remaining
+
+UNION ALL
+SELECT 8, 'entry ' || undo.id, 'does not mirror the entry it voids'
+FROM public.credits_entry AS undo LEFT JOIN public.credits_entry AS done ON done.id = undo.voids
+LEFT JOIN public.credits_key AS claim ON claim.key = done.key
+WHERE undo.kind = 'void' AND (done.id IS NULL OR done.amount <> undo.amount OR done.grant_id IS DISTINCT FROM undo.grant_id
+    OR NOT (done.from_wallet_id = undo.to_wallet_id OR done.to_wallet_id = undo.from_wallet_id) OR claim.voided_by <> undo.key)
+UNION ALL
+SELECT 8, 'entry ' || voids, format('was voided %%s times', count(*)) FROM public.credits_entry
+WHERE voids IS NOT NULL GROUP BY voids HAVING count(*) > 1
+
+UNION ALL
+SELECT 9, 'wallet ' || wallets.id, format('stands at %%s, threshold %%s, and has %%s open alerts', wallets.balance, coalesce(wallets.low_at::text, 'none'), count(low.id))
+FROM wallets LEFT JOIN public.credits_lowbalance AS low ON low.wallet_id = wallets.id AND low.rearmed_at IS NULL
+WHERE wallets.owner_kind <> 'book'
+GROUP BY wallets.id, wallets.balance, wallets.low_at
+HAVING count(low.id) <> (coalesce(wallets.balance < wallets.low_at, false))::integer
+
+UNION ALL
+SELECT 10, 'wallet ' || wallet_id, format('entry %%s says %%s, after %%s and %%s it should be %%s', sequence, balance, before, change, before + change)
+FROM running WHERE balance <> before + change
+UNION ALL
+SELECT 10, 'wallet ' || id, format('has a balance of %%s, its entries sum to %%s', balance, total)
+FROM wallets WHERE owner_kind <> 'book' AND balance <> total
+ORDER BY 1, 2

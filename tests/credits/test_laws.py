@@ -1,0 +1,178 @@
+"""The ten laws: what the database refuses, and that the audit finds whatever got past it.
+
+The tests that tamper do what only a superuser can: they switch triggers and constraints off, in a transaction that is
+rolled back.
+"""
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, transaction
+
+from credits import checks, ledger
+from credits.models import Entry, Grant, Hold, LowBalance, Wallet
+from kit import clock
+from tests.credits.conftest import TESTS, Books, Client, give, reserve, use
+
+
+@pytest.fixture
+def busy(books: Books) -> Client:
+    """A client and a pool that everything has happened to."""
+    client = books.client()
+    give(books.pool, 1000, "plan")
+    give(client.wallet, 50, "starter", expires_at=clock.now() + timedelta(days=30))
+    ledger.set_threshold(wallet=books.pool, low_at=900, by=TESTS)
+    use(client.sources, 60, key=f"voided {client.id}")
+    ledger.void(entry_key=f"voided {client.id}", key=f"void {client.id}", by=TESTS)
+    use(client.sources, 170)
+    ledger.commit(hold=reserve(client.sources, 7), by=TESTS, amount=5)
+    reserve(client.sources, 11)
+    return client
+
+
+def execute(sql: str, *values: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+
+
+def tamper(sql: str, *values: Any) -> None:
+    execute("ALTER TABLE credits_entry DISABLE TRIGGER USER")
+    execute(sql, *values)
+    execute("ALTER TABLE credits_entry ENABLE TRIGGER USER")
+
+
+def laws_broken() -> set[int]:
+    return {finding.law for finding in checks.audit()}
+
+
+def test_the_books_are_right(busy: Client) -> None:
+    assert checks.audit() == []
+    out = StringIO()
+    call_command("audit_ledger", stdout=out)
+    assert "10 laws hold" in out.getvalue()
+
+
+def test_law_1_balances_sum_to_zero_in_every_unit(busy: Client) -> None:
+    tamper("UPDATE credits_entry SET from_wallet_id = to_wallet_id WHERE kind = 'grant' AND agency_id = %s", busy.books.agency)
+    assert 1 in laws_broken()
+
+
+@pytest.mark.parametrize("sql", ["UPDATE credits_entry SET memo = 'x'", "DELETE FROM credits_entry"])
+def test_law_2_entries_are_forever(busy: Client, sql: str) -> None:
+    with pytest.raises(IntegrityError, match="forever"), transaction.atomic():
+        execute(sql)
+
+
+def test_law_2_the_audit_sees_a_trigger_that_is_off(busy: Client) -> None:
+    execute("ALTER TABLE credits_entry_default DISABLE TRIGGER USER")
+    assert laws_broken() == {2}
+
+
+@pytest.mark.parametrize("change", ["balance = balance + 1", "balance = balance - 1"])
+def test_law_3_a_changed_balance_is_found(busy: Client, change: str) -> None:
+    execute(f"UPDATE credits_wallet SET {change} WHERE id = %s", busy.books.pool.pk)
+    found = checks.audit()
+    assert {3, 10} <= {finding.law for finding in found}
+    assert any(str(busy.books.pool.pk) in finding.subject for finding in found)
+
+
+def test_law_3_a_changed_running_balance_is_found(busy: Client) -> None:
+    last = Entry.objects.filter(from_wallet=busy.books.pool).latest("from_sequence")
+    tamper("UPDATE credits_entry SET from_balance = from_balance + 1 WHERE id = %s", last.pk)
+    assert {3, 10} <= laws_broken()
+
+
+def test_law_4_a_missing_entry_is_found(busy: Client) -> None:
+    middle = Entry.objects.filter(from_wallet=busy.books.pool).earliest("from_sequence")
+    tamper("DELETE FROM credits_entry WHERE id = %s", middle.pk)
+    assert {4, 5, 7, 10} <= laws_broken()
+
+
+def test_law_4_a_missing_last_entry_is_found(busy: Client) -> None:
+    last = Entry.objects.filter(from_wallet=busy.books.pool).latest("from_sequence")
+    tamper("DELETE FROM credits_entry WHERE id = %s", last.pk)
+    assert {3, 4, 10} <= laws_broken()
+
+
+def test_law_4_a_gap_in_the_sequence_is_found(busy: Client) -> None:
+    tamper("UPDATE credits_entry SET from_sequence = from_sequence + 100 WHERE from_wallet_id = %s", busy.books.pool.pk)
+    assert 4 in laws_broken()
+
+
+def test_law_5_a_second_posting_of_a_key_is_found(busy: Client) -> None:
+    first, second = Entry.objects.filter(from_wallet=busy.books.pool).order_by("from_sequence")[:2]
+    tamper("UPDATE credits_entry SET key = %s WHERE id = %s", first.key, second.pk)
+    assert 5 in laws_broken()
+
+
+def test_law_6_the_database_refuses_to_overdraw(busy: Client) -> None:
+    for sql in (
+        "UPDATE credits_wallet SET balance = -1, held = 0 WHERE id = %s",
+        "UPDATE credits_wallet SET held = balance + 1 WHERE id = %s",
+        "UPDATE credits_wallet SET balance = 1000000000000001 WHERE id = %s",
+    ):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            execute(sql, busy.books.pool.pk)
+
+
+def test_law_6_a_hold_that_nobody_closed_is_found(busy: Client) -> None:
+    with time_machine.travel(clock.now() + timedelta(hours=2), tick=False):
+        assert laws_broken() == {6}
+
+
+def test_law_6_a_hold_that_was_closed_by_hand_is_found(busy: Client) -> None:
+    Hold.objects.filter(state=Hold.OPEN, wallets__contains=[busy.books.pool.pk]).update(state=Hold.RELEASED)
+    assert laws_broken() == {6}
+
+
+def test_law_7_the_database_refuses_to_overspend_a_grant(busy: Client) -> None:
+    for change in ("remaining = -1, held = 0", "remaining = amount + 1", "held = remaining + 1"):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            execute(f"UPDATE credits_grant SET {change} WHERE wallet_id = %s", busy.books.pool.pk)
+
+
+def test_law_7_an_overspent_grant_is_found(busy: Client) -> None:
+    lot = Grant.objects.filter(wallet=busy.wallet).get()
+    execute("ALTER TABLE credits_grant DROP CONSTRAINT grant_never_overspent")
+    execute("UPDATE credits_grant SET remaining = -5 WHERE id = %s", lot.pk)
+    assert 7 in laws_broken()
+
+
+def test_law_8_a_void_that_mirrors_something_else_is_found(busy: Client) -> None:
+    undo = Entry.objects.filter(kind="void", agency_id=busy.books.agency).first()
+    assert undo is not None
+    tamper("UPDATE credits_entry SET voids = id WHERE id = %s", undo.pk)
+    assert 8 in laws_broken()
+
+
+def test_law_9_a_lost_alert_is_found(busy: Client) -> None:
+    LowBalance.objects.filter(wallet=busy.books.pool).delete()
+    assert laws_broken() == {9}
+
+
+def test_law_9_the_database_refuses_a_second_alert(busy: Client) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        LowBalance.objects.create(wallet=busy.books.pool, threshold=1, balance=0, at=clock.now())
+
+
+def test_law_10_replaying_the_entries_reproduces_every_balance(busy: Client) -> None:
+    for wallet in Wallet.objects.filter(agency_id=busy.books.agency):
+        into = Entry.objects.filter(to_wallet=wallet).values_list("to_sequence", "amount", "to_balance")
+        out = Entry.objects.filter(from_wallet=wallet).values_list("from_sequence", "amount", "from_balance")
+        balance = 0
+        for _, change, said in sorted([*into, *((at, -amount, after) for at, amount, after in out)]):
+            balance += change
+            assert balance == said
+        assert balance == wallet.balance
+
+
+def test_the_command_prints_each_finding_and_fails(busy: Client) -> None:
+    execute("UPDATE credits_wallet SET balance = balance + 1 WHERE id = %s", busy.books.pool.pk)
+    out = StringIO()
+    with pytest.raises(CommandError):
+        call_command("audit_ledger", stdout=out)
+    assert str(busy.books.pool.pk) in out.getvalue()
