@@ -89,7 +89,7 @@ def test_law_3_a_changed_running_balance_is_found(busy: Client) -> None:
 def test_law_4_a_missing_entry_is_found(busy: Client) -> None:
     middle = Entry.objects.filter(from_wallet=busy.books.pool).earliest("from_sequence")
     tamper("DELETE FROM credits_entry WHERE id = %s", middle.pk)
-    assert {4, 5, 7, 10} <= laws_broken()
+    assert {4, 7, 10} <= laws_broken()
 
 
 def test_law_4_a_missing_last_entry_is_found(busy: Client) -> None:
@@ -137,6 +137,7 @@ def test_law_7_the_database_refuses_to_overspend_a_grant(busy: Client) -> None:
 
 def test_law_7_an_overspent_grant_is_found(busy: Client) -> None:
     lot = Grant.objects.filter(wallet=busy.wallet).get()
+    execute("SET CONSTRAINTS ALL IMMEDIATE")
     execute("ALTER TABLE credits_grant DROP CONSTRAINT grant_never_overspent")
     execute("UPDATE credits_grant SET remaining = -5 WHERE id = %s", lot.pk)
     assert 7 in laws_broken()
