@@ -107,7 +107,7 @@ def _deliver(pk: int, attempt: int) -> int:
         try:
             with transaction.atomic():
                 _handle(message)
-        except Exception as error:  # whatever a handler raises is a failed try, to be repeated and at last given up
+        except Exception as error:  # noqa: BLE001  (whatever a handler raises is a failed try, to be repeated and at last given up)
             _failed(message, error)
             return 0
         message.delivered_at = clock.now()
