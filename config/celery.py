@@ -30,6 +30,7 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "deliver the outbox": ("kit.tasks.deliver_outbox", 30),
     "forget settled outbox messages": ("kit.tasks.purge_outbox", crontab(hour="3", minute="10")),
     "expire grants and holds": ("credits.tasks.expire_due", 300),
+    "open the ledger's coming months": ("credits.tasks.open_months", crontab(hour="2", minute="50")),
     "audit the books": ("credits.tasks.audit", crontab(hour="3", minute="30")),
     "keep spare workspaces": ("subaccounts.tasks.keep_spares", 60),
 }

@@ -227,7 +227,13 @@ class Frame:
         if not suspension:
             return None
         note = f" {suspension.note}" if suspension.note else ""
-        return Banner("Suspended", "warn", "pause-circle", f"This account is suspended: you can look, but nothing can be changed.{note}", is_locked=True)
+        return Banner(
+            "Suspended",
+            "warn",
+            "pause-circle",
+            f"This account is suspended: you can look, but nothing can be changed.{note}",
+            is_locked=True,
+        )
 
     def _trial(self) -> Banner | None:
         if self.sub_account or not self.agency or Can.MANAGE_PLAN not in self.capabilities:

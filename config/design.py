@@ -27,7 +27,9 @@ class SampleForm(forms.Form):
     time_zone = forms.ChoiceField(label="Time zone", choices=[("utc", "UTC"), ("oslo", "Europe/Oslo")])
     about = forms.CharField(label="What they do", widget=forms.Textarea, required=False)
     policy = forms.ChoiceField(
-        label="While suspended", widget=forms.RadioSelect, choices=[("read", "The client signs in and sees its history"), ("lock", "The client sees a page with your note")]
+        label="While suspended",
+        widget=forms.RadioSelect,
+        choices=[("read", "The client signs in and sees its history"), ("lock", "The client sees a page with your note")],
     )
     faqs = forms.FileField(label="FAQs", required=False, help_text="A CSV file with the columns question and answer, up to 1 MB.")
     notify = forms.BooleanField(label="E-mail me when credits run low", required=False, help_text="At most once a day.")
@@ -41,7 +43,10 @@ def design(request: HttpRequest) -> HttpResponse:
     days = [today - timedelta(days=29 - index) for index in range(30)]
     basic = [(index * 37 + 11) % 90 + (20 if index % 7 < 5 else 0) for index in range(30)]
     other = [(index * 23 + 5) % 45 for index in range(30)]
-    clients = [SimpleNamespace(name=name, city=city, tone=tone, status=status, used=used, trend=trend) for name, city, tone, status, used, trend in CLIENTS]
+    clients = [
+        SimpleNamespace(name=name, city=city, tone=tone, status=status, used=used, trend=trend)
+        for name, city, tone, status, used, trend in CLIENTS
+    ]
     context = {
         "clients": clients,
         "points": list(zip(days, basic, strict=True)),

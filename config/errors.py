@@ -29,4 +29,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
     exception = sys.exc_info()[1]
     if isinstance(exception, OUTAGES):
         return outage(request, exception)
-    return HttpResponse("Something went wrong on our side. Nothing you sent was lost; please try again.", status=500, content_type="text/plain")
+    return HttpResponse(
+        "Something went wrong on our side. Nothing you sent was lost; please try again.", status=500, content_type="text/plain"
+    )

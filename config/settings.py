@@ -21,7 +21,9 @@ TESTING = ENVIRONMENT == "test"
 env.require(ENVIRONMENT in ("production", "development", "test"), "CANOPY_ENV is not production, development or test")
 
 SECRET_KEY = env.text("SECRET_KEY", None if PRODUCTION else "development-only-and-refused-in-production-0123456789")
-env.require(not PRODUCTION or (len(SECRET_KEY) >= 50 and "development" not in SECRET_KEY), "SECRET_KEY is shorter than 50 characters or a sample")
+env.require(
+    not PRODUCTION or (len(SECRET_KEY) >= 50 and "development" not in SECRET_KEY), "SECRET_KEY is shorter than 50 characters or a sample"
+)
 
 # --- Who we are and where we live -------------------------------------------------------------------------------------
 
@@ -188,7 +190,10 @@ CELERY_TIMEZONE = "UTC"
 AUTH_USER_MODEL = "agency.User"
 AUTHENTICATION_BACKENDS = ["agency.realms.RealmBackend"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator", "OPTIONS": {"user_attributes": ("email", "first_name", "last_name")}},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "first_name", "last_name")},
+    },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
@@ -308,7 +313,9 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage" if PRODUCTION else "django.contrib.staticfiles.storage.StaticFilesStorage"
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
 MEDIA_ROOT = BASE_DIR / "var" / "media"

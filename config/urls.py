@@ -6,6 +6,7 @@ from django.urls import include, path
 from agency.urls import entrance
 from agency.urls import platform as agency_pages
 from billing.urls import platform as billing_pages
+from config import mailbox
 from config.design import design
 
 handler400 = "config.errors.bad_request"
@@ -21,4 +22,4 @@ urlpatterns = [
 ]
 
 if settings.DEBUG or settings.TESTING:
-    urlpatterns.append(path("dev/design/", design, name="design"))
+    urlpatterns += [path("dev/design/", design, name="design"), *mailbox.urlpatterns]

@@ -1,0 +1,34 @@
+from collections.abc import Iterator
+
+from django.db.models import Exists, OuterRef
+
+from credits.models import Wallet
+from kit.invariants import ROWS_SHOWN, invariant
+from subaccounts import catalogue
+from subaccounts.models import Domain, SpareWorkspace, SubAccount, WorkspaceTemplate
+
+BATCH = 500
+
+
+@invariant("a workspace is ready exactly when its schema is complete")
+def workspaces_are_whole() -> Iterator[str]:
+    wanted = dict(WorkspaceTemplate.objects.values_list("fingerprint", "digest"))
+    for model in (SubAccount.objects.ready(), SpareWorkspace.objects.all()):
+        rows = list(model.values_list("schema_name", "fingerprint"))
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            found = catalogue.digests([schema for schema, _ in batch])
+            for schema, fingerprint in batch:
+                if schema not in found:
+                    yield f"{schema} does not exist"
+                elif found[schema] != wanted.get(fingerprint):
+                    yield f"{schema} is not what its fingerprint {fingerprint[:12]} says"
+
+
+@invariant("every sub-account has its wallets and one primary host name")
+def sub_accounts_are_whole() -> Iterator[str]:
+    wallets = Wallet.objects.filter(owner_kind=Wallet.SUB_ACCOUNT, owner_id=OuterRef("public_id"))
+    domains = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True)
+    whole = SubAccount.objects.ready().annotate(has_wallets=Exists(wallets), has_domain=Exists(domains))
+    for sub_account in whole.exclude(has_wallets=True, has_domain=True)[:ROWS_SHOWN]:
+        yield f"{sub_account.slug}: wallets {sub_account.has_wallets}, primary host name {sub_account.has_domain}"
