@@ -227,7 +227,7 @@ SELECT found.nspname, replace(found.line, found.nspname, '{{workspace}}') AS lin
   SELECT n.nspname, concat_ws('|', 'trigger', pg_get_triggerdef(t.oid), t.tgenabled)
   FROM wanted n JOIN pg_class c ON c.relnamespace = n.oid JOIN pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal
   UNION ALL
-  SELECT n.nspname, concat_ws('|', 'function', CASE WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid) ELSE p.proname END)
+  SELECT n.nspname, concat_ws('|', 'function', CASE WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid) ELSE p.proname::text END)
   FROM wanted n JOIN pg_proc p ON p.pronamespace = n.oid
   UNION ALL
   SELECT n.nspname, concat_ws('|', 'sequence', s.seqrelid::regclass, format_type(s.seqtypid, NULL), s.seqstart, s.seqincrement,

@@ -109,7 +109,14 @@ class SessionStampMiddleware:
         request.session.flush()
         if user is not None:
             by = user.as_actor(address=client_address(request))
-            audit.record("session.refused", by=by, agency=user.realm, subject=user.email, before={"host": stamp["host"]}, after={"host": request.site.host})
+            audit.record(
+                "session.refused",
+                by=by,
+                agency=user.realm,
+                subject=user.email,
+                before={"host": stamp["host"]},
+                after={"host": request.site.host},
+            )
 
     def _stamp(self, request: HttpRequest) -> None:
         session = request.session
@@ -120,7 +127,15 @@ class SessionStampMiddleware:
         identity = [session.get("_auth_user_id"), session.get("assist")]
         if stamp is None or [stamp["user"], stamp["assist"]] != identity:
             host, workspace = place(request)
-            session[STAMP] = {"host": host, "workspace": workspace, "user": identity[0], "assist": identity[1], "began": now, "seen": now, "lasts": lasts(request)}
+            session[STAMP] = {
+                "host": host,
+                "workspace": workspace,
+                "user": identity[0],
+                "assist": identity[1],
+                "began": now,
+                "seen": now,
+                "lasts": lasts(request),
+            }
         elif now - stamp["seen"] >= SEEN_EVERY_SECONDS:
             session[STAMP] = {**stamp, "seen": now}
         else:
