@@ -322,6 +322,7 @@ MEDIA_ROOT = BASE_DIR / "var" / "media"
 
 # --- The product's own numbers -----------------------------------------------------------------------------------------
 
+WIDGET_DAILY_REPLIES = env.number("WIDGET_DAILY_REPLIES", 2000)
 STARTER_CREDITS = env.number("STARTER_CREDITS", 100)
 TRIAL_DAYS = env.number("TRIAL_DAYS", 14)
 TRIAL_POOL_CREDITS = env.number("TRIAL_POOL_CREDITS", 1000)

@@ -1,0 +1,147 @@
+"""The main job: a visitor's message becomes a reply, and the reply costs one credit.
+
+One reply is one credit however it was found: an answer, "I do not know" and a greeting alike. The credit is reserved
+before the responder works and used in the very transaction that stores the reply, where the gate is asked again; so there
+is never a reply without its credit nor a credit without its reply, and a workspace suspended meanwhile spends nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import F
+
+from credits import ledger
+from credits.models import Hold
+from kit import clock
+from kit.actor import Actor
+from subaccounts import figures, lifecycle
+from subaccounts.models import SubAccount
+from workspace import conversations, limits, responder, visitors
+from workspace.models import Chatbot, Contact, Conversation, Faq, Message
+
+log = structlog.get_logger("canopy.replies")
+
+COST = 1
+HELD_FOR = timedelta(minutes=5)
+_TRIES = 3
+
+CannotPay = (lifecycle.Suspended, ledger.InsufficientCredits, limits.DailyCapReached)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the visitor is told. `message` is the stored reply; None when nothing was spent: the workspace could not
+    answer (`text` is its polite message), or a person has taken over (`text` is empty)."""
+
+    question: Message
+    text: str
+    message: Message | None = None
+    wants_contact: bool = False
+
+
+def reply(
+    *, sub_account: SubAccount, chatbot: Chatbot, contact: Contact, message_id: UUID, text: str, page_url: str = "", address: str = ""
+) -> Reply:
+    """Answer a visitor's message. `message_id` is made by the browser: a repeat gets the same answer and is charged once.
+
+    The message itself is always stored. Raises what `conversations.hear` raises.
+    """
+    question = conversations.hear(
+        sub_account=sub_account, chatbot=chatbot, contact=contact, message_id=message_id, text=text, page_url=page_url
+    )
+    if stored := _stored_reply(question):
+        return _told(chatbot, question, stored)
+    if question.conversation.status == Conversation.PERSON:
+        return Reply(question, "")
+    by = visitors.actor(contact, address)
+    for _ in range(_TRIES):
+        try:
+            return _answer(sub_account, chatbot, contact, question, by)
+        except ledger.HoldClosed:  # left over from a try that died and expired: the next one reserves anew
+            _give_up(question)
+        except CannotPay as refusal:
+            log.info("no reply", code=refusal.code)
+            Message.objects.filter(pk=question.pk).update(outcome=Message.UNAVAILABLE)
+            return Reply(question, sub_account.unavailable_message)
+    raise ledger.HoldClosed
+
+
+def _answer(sub_account: SubAccount, chatbot: Chatbot, contact: Contact, question: Message, by: Actor) -> Reply:
+    lifecycle.may_act(sub_account)
+    limits.replies_today(sub_account)
+    hold = _hold(sub_account, question, by)
+    try:
+        found = responder.answer(chatbot, question.text)
+        return _settle(sub_account, chatbot, contact, question, found, hold, by)
+    except ledger.HoldClosed:
+        raise
+    except BaseException:  # whatever happened, even a shutdown: the credit goes back at once, not when the hold expires
+        _let_go(question, hold, by)
+        raise
+
+
+@transaction.atomic
+def _settle(
+    sub_account: SubAccount, chatbot: Chatbot, contact: Contact, question: Message, found: responder.Answer, hold: Hold, by: Actor
+) -> Reply:
+    """The one transaction: gate, reply, credit, figures, cap."""
+    question = Message.objects.select_for_update(of=["self"]).select_related("conversation").get(pk=question.pk)
+    if stored := _stored_reply(question):  # the same message came twice at once, and the other one was quicker
+        return _told(chatbot, question, stored)
+    lifecycle.may_act(sub_account)
+    posted = ledger.commit(
+        hold=hold,
+        by=by,
+        contact=contact.label,
+        bot=chatbot.name,
+        reference=question.conversation.public_id.hex,
+        memo=f"Reply by {chatbot.name}",
+    )
+    said = Message(text=found.text, faq=found.faq, confidence=found.confidence, entry_key=posted.key)
+    stored = conversations.reply(question, said, is_known=found.is_known)
+    if found.faq is not None:
+        Faq.objects.filter(pk=found.faq.pk).update(uses=F("uses") + 1)
+    figures.add(sub_account, messages=1, replies=1)
+    limits.replies_today(sub_account, is_counted=True)
+    return _told(chatbot, question, stored)
+
+
+def _hold(sub_account: SubAccount, question: Message, by: Actor) -> Hold:
+    hold = ledger.hold(
+        sources=sub_account.credit_sources("credit"),
+        amount=COST,
+        key=f"reply:{question.public_id.hex}:{question.attempt}",
+        expires_at=clock.now() + HELD_FOR,
+        by=by,
+        kind="ai_reply",
+        sub_account_id=sub_account.public_id,
+    )
+    if hold.state in (Hold.RELEASED, Hold.EXPIRED):
+        raise ledger.HoldClosed
+    return hold
+
+
+def _let_go(question: Message, hold: Hold, by: Actor) -> None:
+    try:
+        ledger.release(hold=hold, by=by)
+    except ledger.HoldClosed:
+        return  # the same message, sent twice at once: the other one has answered and paid
+    _give_up(question)
+
+
+def _give_up(question: Message) -> None:
+    """The key of a hold that is closed is used up; the next try takes the next one."""
+    Message.objects.filter(pk=question.pk, attempt=question.attempt).update(attempt=F("attempt") + 1)
+    question.refresh_from_db(fields=["attempt"])
+
+
+def _stored_reply(question: Message) -> Message | None:
+    return Message.objects.filter(reply_to=question).first()
+
+
+def _told(chatbot: Chatbot, question: Message, stored: Message) -> Reply:
+    is_unknown = question.outcome == Message.UNKNOWN
+    return Reply(question, stored.text, stored, wants_contact=chatbot.collects_leads and is_unknown)
