@@ -11,5 +11,6 @@ handler500 = "config.errors.server_error"
 
 urlpatterns = [
     path("", include("whitelabel.urls")),
+    path("", include("workspace.urls")),
     *entrance,
 ]

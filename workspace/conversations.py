@@ -86,9 +86,7 @@ def say(*, conversation: Conversation, text: str, by: Actor, sub_account: SubAcc
         raise ConversationClosed
     message = _add(conversation, Message(role=Message.PERSON, text=text, user_id=by.id, user_label=by.label))
     Conversation.objects.filter(pk=conversation.pk).update(status=Conversation.PERSON, unknown_count=0)
-    audit.record(
-        "conversation.answered", by=by, agency=sub_account.agency, sub_account_id=sub_account.public_id, subject=str(conversation)
-    )
+    audit.record("conversation.answered", by=by, agency=sub_account.agency, sub_account_id=sub_account.public_id, subject=str(conversation))
     figures.add(sub_account, messages=1)
     return message
 

@@ -24,7 +24,8 @@ WITH term AS (
     SELECT exact::tsquery AS exact, asked::tsquery AS asked, anywhere::tsquery AS anywhere, word
     FROM unnest(%(exact)s::text[], %(asked)s::text[], %(anywhere)s::text[], %(words)s::text[]) AS t (exact, asked, anywhere, word)
 ), weighed AS (
-    SELECT term.*, found, found <= 3 + 0.4 * total.faqs AS is_telling, ln(2 + total.faqs::float / (1 + found)) * CASE WHEN found = 0 THEN 0.7 ELSE 1 END AS weight
+    SELECT term.*, found, found <= 3 + 0.4 * total.faqs AS is_telling,
+           ln(2 + total.faqs::float / (1 + found)) * CASE WHEN found = 0 THEN 0.7 ELSE 1 END AS weight
     FROM term,
          LATERAL (SELECT count(*) AS faqs FROM workspace_faq WHERE chatbot_id = %(chatbot)s) AS total,
          LATERAL (SELECT count(*) AS found FROM workspace_faq WHERE chatbot_id = %(chatbot)s AND search @@ term.anywhere) AS hits
@@ -103,7 +104,10 @@ def search(chatbot: Chatbot, question: str, limit: int = 5) -> list[Match]:
     }
     with connection.cursor() as cursor:
         cursor.execute(_SEARCH, parameters)
-        scored = [(_score(coverage, focus, similarity, is_telling), rank, pk) for pk, coverage, focus, similarity, is_telling, rank in cursor.fetchall()]
+        scored = [
+            (_score(coverage, focus, similarity, is_telling), rank, pk)
+            for pk, coverage, focus, similarity, is_telling, rank in cursor.fetchall()
+        ]
     best = sorted(scored, reverse=True)[:limit]
     faqs = Faq.objects.defer("search").in_bulk([pk for _, _, pk in best])
     return [Match(faqs[pk], round(score, 3)) for score, _, pk in best if pk in faqs]

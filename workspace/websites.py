@@ -14,11 +14,7 @@ MOST = 20
 def parse(text: str) -> list[str]:
     """One website per line (or separated by commas), tidied, each once: `acme.example`, `https://shop.acme.example`,
     `*.acme.example`, `http://localhost:9000`. A pasted address loses its path. Raises `ValidationError`."""
-    found: list[str] = []
-    for raw in re.split(r"[\s,]+", text.strip().lower()):
-        if raw:
-            found.append(_parse_one(raw))
-    websites = list(dict.fromkeys(found))
+    websites = list(dict.fromkeys(_parse_one(raw) for raw in re.split(r"[\s,]+", text.strip().lower()) if raw))
     if len(websites) > MOST:
         raise ValidationError(f"At most {MOST} websites.")
     return websites

@@ -48,6 +48,7 @@ confidenti privat secret
 park car
 languag speak spanish
 consult meet
+law legal lawyer
 happi unhappi satisfi dissatisfi complain
 key access
 freez frozen frost winter
@@ -70,11 +71,12 @@ for _line in _SYNONYMS.split("\n"):
         ALTERNATIVES[_stem] = tuple(dict.fromkeys((*ALTERNATIVES.get(_stem, (_stem,)), *_line.split())))
 
 # Words that say that something is asked, not what.
-FILLER = frozenset(
-    "plea want need like would could know tell help question ask hi hello hey hola good afternoon even thank much mani get got also "
-    "someth anyth someon realli actual wonder let us provid use offer possibl im id ive give make two three new still alreadi alway "
-    "yesterday today tomorrow tonight morn kind sort thing go take".split()
-)
+_FILLER = """
+plea want need like would could know tell help question ask hi hello hey hola good afternoon even thank much mani get got also
+someth anyth someon realli actual wonder let us provid use offer possibl im id ive give make two three new still alreadi alway
+yesterday today tomorrow tonight morn kind sort thing go take
+"""
+FILLER = frozenset(_FILLER.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,9 @@ _TONES = {
 }
 _OFFER = " Leave your name and e-mail and someone from the team will get back to you."
 
-_HELLO = r"(hi|hello|hey|hiya|hola|howdy|greetings|good (morning|afternoon|evening|day)|how are you( doing)?( today)?)( there| all| everyone)?"
+_HELLO = (
+    r"(hi|hello|hey|hiya|hola|howdy|greetings|good (morning|afternoon|evening|day)|how are you( doing)?( today)?)( there| all| everyone)?"
+)
 _THANKS = (
     r"(ok(ay)?|great|perfect|super|cool|nice|awesome|wonderful|got it|that helps|thanks?( you)?( (so|very) much| a lot| a million)?|thx|cheers|"
     r"much appreciated|many thanks)( for (your|the) (help|answer|information|info))?"
@@ -138,6 +142,6 @@ def small_talk(text: str, words: Wording) -> str:
     """The polite answer when `text` is nothing but a greeting, thanks, a goodbye or the question whom one talks to; else empty."""
     plain = " ".join(re.sub(r"[^\w\s]", " ", text.lower().replace("'", "").replace("’", "")).split())
     for pattern, said in ((_MACHINE, words.machine), (_BYE, words.bye), (_THANKS, words.welcome), (_HELLO, words.hello)):
-        if re.fullmatch(rf"({pattern})( (and )?({pattern}|{_HELLO}|{_THANKS}|{_BYE}))?", plain):
+        if len(plain) <= 80 and re.fullmatch(rf"({pattern})( (and )?({_HELLO}|{_THANKS}|{_BYE})){{0,2}}", plain):
             return said
     return "" if plain else words.hello

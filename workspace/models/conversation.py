@@ -12,7 +12,7 @@ class Contact(models.Model):
     """A person outside: known by a random token in the browser (stored hashed), by name and e-mail once they gave them."""
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
-    token_hash = models.CharField(max_length=64, null=True)
+    token_hash = models.CharField(max_length=64, null=True)  # noqa: DJ001 (unique where there is one)
     name = models.CharField(max_length=120, blank=True)
     email = models.EmailField(max_length=254, blank=True)
     phone = models.CharField(max_length=40, blank=True)

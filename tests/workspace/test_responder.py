@@ -1,0 +1,90 @@
+"""How well the responder finds what visitors mean, on the demo's FAQs."""
+
+import pytest
+
+from subaccounts.models import SubAccount
+from tests.workspace.conftest import make_chatbot
+from tests.workspace.paraphrases import ASKED, UNRELATED
+from workspace import responder
+from workspace.models import Chatbot, Faq
+from workspace.wording import ALTERNATIVES
+
+
+def test_at_least_nine_of_ten_paraphrased_questions_find_their_faq(acme: SubAccount) -> None:
+    missed, asked = [], 0
+    for slug, questions in ASKED.items():
+        bot = make_chatbot(acme, slug)
+        for question, begins in questions:
+            asked += 1
+            found = responder.answer(bot, question)
+            if found.faq is None or not found.faq.question.startswith(begins):
+                missed.append((slug, question, found.faq and found.faq.question, found.confidence))
+    print(f"responder accuracy = {1 - len(missed) / asked:.3f} of {asked} (goal: ≥ 0.9)")
+    assert asked >= 30
+    assert len(missed) <= asked * 0.1, missed
+
+
+def test_unrelated_questions_are_answered_with_an_honest_no(acme: SubAccount) -> None:
+    wrong = []
+    for slug in ASKED:
+        bot = make_chatbot(acme, slug)
+        wrong += [(slug, question) for question in UNRELATED if responder.answer(bot, question).is_known]
+    assert len(UNRELATED) >= 10
+    assert len(wrong) <= 1, wrong
+
+
+def test_not_knowing_offers_to_leave_an_address(bot: Chatbot) -> None:
+    found = responder.answer(bot, "What is the capital of Mongolia?")
+    assert not found.is_known
+    assert "Leave your name and e-mail" in found.text
+
+
+def test_a_chatbot_that_collects_no_leads_does_not_offer_it(acme: SubAccount) -> None:
+    bot = make_chatbot(acme, collects_leads=False)
+    assert "e-mail" not in responder.answer(bot, "What is the capital of Mongolia?").text
+
+
+def test_the_clients_own_words_for_not_knowing_are_used(acme: SubAccount) -> None:
+    bot = make_chatbot(acme, fallback_text="Please call 555-0142.")
+    assert responder.answer(bot, "What is the capital of Mongolia?").text == "Please call 555-0142."
+
+
+@pytest.mark.parametrize(
+    "text", ["Hi", "hello there!", "Good morning", "thanks a lot", "Thank you!", "bye", "Are you a robot?", "ok thanks bye"]
+)
+def test_small_talk_is_answered_politely(bot: Chatbot, text: str) -> None:
+    found = responder.answer(bot, text)
+    assert found.is_known
+    assert found.faq is None
+
+
+def test_a_greeting_before_a_question_does_not_hide_the_question(bot: Chatbot) -> None:
+    found = responder.answer(bot, "Hi there, what are your opening hours?")
+    assert found.faq is not None
+    assert found.faq.question == "What are your opening hours?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["' OR 1=1 --", "a & b | !c <-> (d", "\\", ":*", "%_%", "🙂🙂", "x" * 2000, "\u202egnikcah", "'); DROP TABLE workspace_faq;--"],
+)
+def test_no_text_breaks_the_search(bot: Chatbot, text: str) -> None:
+    assert isinstance(responder.answer(bot, text).text, str)
+    assert Faq.objects.filter(chatbot=bot).count() == 28
+
+
+def test_another_chatbots_faqs_are_never_used(acme: SubAccount, bot: Chatbot) -> None:
+    make_chatbot(acme, "koala-legal")
+    found = responder.answer(bot, "What is a power of attorney?")
+    assert all(match.faq.chatbot_id == bot.pk for match in found.matches)
+    assert not found.is_known
+
+
+def test_synonyms_are_written_as_the_stems_they_are_compared_with(acme: SubAccount) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        for stem in ALTERNATIVES:
+            cursor.execute("SELECT tsvector_to_array(to_tsvector('english', %s))", [stem])
+            (found,) = cursor.fetchone()
+            assert found in ([stem], ["lea"]), stem  # “lease” stems to “leas”, and that again  # the stem of “lease” has a stem itself
