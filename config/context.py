@@ -3,7 +3,7 @@
 Nothing is computed until a template asks, so a page without the frame costs no query.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -146,11 +146,9 @@ class Frame:
             return access.get_role_display() if access else ""
         return ""
 
-    @property
-    def person_links(self) -> Iterator[Link]:
-        for name, icon, url_name in PERSON_LINKS:
-            if url := self._url(url_name):
-                yield Link(name, url, icon)
+    @cached_property
+    def person_links(self) -> list[Link]:
+        return self._links((name, icon, self._url(url_name)) for name, icon, url_name in PERSON_LINKS)
 
     # --- the place
 
@@ -170,11 +168,12 @@ class Frame:
     def sections(self) -> list[Link]:
         """Only pages that exist and that this person may open; the longest address that leads here is the current one."""
         rows = WORKSPACE_SECTIONS if self.sub_account else AGENCY_SECTIONS
-        found = [(name, icon, self._url(url_name)) for name, icon, url_name, can in rows if can in self.capabilities]
-        links = [(name, icon, url) for name, icon, url in found if url]
-        here = [url for _, _, url in links if self._leads_here(url)]
-        current = max(here, key=len, default="")
-        return [Link(name, url, icon, url == current) for name, icon, url in links]
+        return self._links((name, icon, self._url(url_name)) for name, icon, url_name, can in rows if can in self.capabilities)
+
+    def _links(self, rows: Iterable[tuple[str, str, str]]) -> list[Link]:
+        known = [(name, icon, url) for name, icon, url in rows if url]
+        current = max((url for _, _, url in known if self._leads_here(url)), key=len, default="")
+        return [Link(name, url, icon, url == current) for name, icon, url in known]
 
     def _leads_here(self, url: str) -> bool:
         return self.request.path == url or (url != "/" and self.request.path.startswith(url))

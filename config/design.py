@@ -8,8 +8,10 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from config.context import AGENCY_SECTIONS, PERSON_LINKS, Account, Banner, Link, Place
 from kit import clock
 from kit.doors import open_door
+from whitelabel.resolve import platform_brand
 
 CLIENTS = (
     ("Acme Plumbing", "Springfield", "good", "Active", 1204, (4, 9, 7, 12, 18, 15, 21)),
@@ -35,6 +37,24 @@ class SampleForm(forms.Form):
     notify = forms.BooleanField(label="E-mail me when credits run low", required=False, help_text="At most once a day.")
 
 
+def sample_frame(request: HttpRequest) -> SimpleNamespace:
+    """The frame an owner sees, whoever asks."""
+    sections = [Link(name, "#content", icon, name == "Sub-accounts") for name, icon, _, _ in AGENCY_SECTIONS]
+    assisting = "You are working in Acme Plumbing as Nora Lind. Everything you change is recorded. This ends"
+    banners = [
+        Banner(
+            "Assisting", "assist", "lifebuoy", assisting, clock.now() + timedelta(minutes=24), "Return to Northlight Digital", request.path
+        ),
+        Banner("Trial", "info", "clock", "11 days left in your trial.", action="See plans", action_url="#plans"),
+    ]
+    return SimpleNamespace(
+        brand=platform_brand(), site_kind="platform", person=True, person_name="Nora Lind", person_email="nora@northlight.example", role="Agency Owner",
+        place=Place("Northlight Digital", "Growth plan", is_sub_account=False), sections=sections, has_switcher=True, home_url="#content",
+        agency_name="Northlight Digital", accounts=[Account(name, request.path, False) for name, *_ in CLIENTS], banners=banners,
+        person_links=[Link(name, "#content", icon) for name, icon, _ in PERSON_LINKS],
+    )  # fmt: skip
+
+
 @open_door("the pieces of every page, with made-up content", unaudited="changes nothing")
 def design(request: HttpRequest) -> HttpResponse:
     """With `?errors=1` the form is shown as it looks after a refused submission."""
@@ -48,6 +68,7 @@ def design(request: HttpRequest) -> HttpResponse:
         for name, city, tone, status, used, trend in CLIENTS
     ]
     context = {
+        "frame": sample_frame(request),
         "clients": clients,
         "points": list(zip(days, basic, strict=True)),
         "days": days,

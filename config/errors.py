@@ -4,6 +4,7 @@ import sys
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 
 from kit.requests import OUTAGES, outage
 
@@ -29,6 +30,5 @@ def server_error(request: HttpRequest) -> HttpResponse:
     exception = sys.exc_info()[1]
     if isinstance(exception, OUTAGES):
         return outage(request, exception)
-    return HttpResponse(
-        "Something went wrong on our side. Nothing you sent was lost; please try again.", status=500, content_type="text/plain"
-    )
+    # Without the request no context processor runs: this page must not need what just broke.
+    return HttpResponse(render_to_string("errors/500.html"), status=500)

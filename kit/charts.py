@@ -181,7 +181,7 @@ def _label_ticks(words: list[str]) -> tuple[Tick, ...]:
     if not words:
         return ()
     every = max(1, -(-(len(words) - 1) // (MOST_LABELS - 1)))
-    shown = list(range(0, len(words), every))
+    shown = range((len(words) - 1) % every, len(words), every)
     width = 100 / len(words)
     return tuple(Tick(f"{(index + 0.5) * width:.2f}%", words[index], _anchor(index, len(words))) for index in shown)
 

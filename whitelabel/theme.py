@@ -51,7 +51,9 @@ class Theme:
 
     def css(self) -> str:
         """Custom properties for `:root`; nothing in it comes from a person except through `Scheme`."""
-        pairs = (f"--brand-{part.name}:light-dark({getattr(self.light, part.name)},{getattr(self.dark, part.name)})" for part in fields(Scheme))
+        pairs = (
+            f"--brand-{part.name}:light-dark({getattr(self.light, part.name)},{getattr(self.dark, part.name)})" for part in fields(Scheme)
+        )
         return ":root{" + ";".join(pairs) + "}"
 
 

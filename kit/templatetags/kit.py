@@ -49,7 +49,9 @@ def initials(name: object) -> str:
 def avatar(name: object, shape: str = "round", size: str = "") -> SafeString:
     """Initials on a colour that stays with the name. `shape`: round (people) or square (accounts); `size`: s, l."""
     hue = crc32(str(name or "").encode()) % HUES + 1
-    return format_html('<span class="avatar" data-hue="{}" data-shape="{}" data-size="{}" aria-hidden="true">{}</span>', hue, shape, size, initials(name))
+    return format_html(
+        '<span class="avatar" data-hue="{}" data-shape="{}" data-size="{}" aria-hidden="true">{}</span>', hue, shape, size, initials(name)
+    )
 
 
 @register.simple_tag
@@ -122,7 +124,9 @@ def when(context: Context, moment: datetime | date | None, form: str = "relative
     exact = f"{format_datetime(here, 'd MMMM y, HH:mm', locale=LOCALE)} ({here.tzname()})"
     if form == "relative":
         text = relative(moment, here)
-        return format_html('<time datetime="{}" title="{}" data-relative>{}</time>', moment.astimezone(UTC).isoformat(timespec="seconds"), exact, text)
+        return format_html(
+            '<time datetime="{}" title="{}" data-relative>{}</time>', moment.astimezone(UTC).isoformat(timespec="seconds"), exact, text
+        )
     text = format_datetime(here, "d MMM y, HH:mm", locale=LOCALE) if form == "exact" else format_date(here, "d MMM y", locale=LOCALE)
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(timespec="seconds"), exact, text)
 
@@ -190,7 +194,9 @@ def sort_th(context: Context, title: str, field: str, current: str = "", align: 
 
 
 @register.inclusion_tag("kit/stat.html")
-def stat(label: str, value: Any, unit: str = "", note: str = "", tone: str = "", url: str = "", trend: Sequence[int] | None = None) -> dict[str, Any]:
+def stat(
+    label: str, value: Any, unit: str = "", note: str = "", tone: str = "", url: str = "", trend: Sequence[int] | None = None
+) -> dict[str, Any]:
     """One figure: label, value (a number is grouped), unit word, a note with a tone, a link, a sparkline."""
     shown = number(value) if isinstance(value, int | float | Decimal) else value
     return {"label": label, "value": shown, "unit": unit, "note": note, "tone": tone, "url": url, "trend": trend}

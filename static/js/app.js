@@ -83,6 +83,8 @@
     }
   });
 
+  const release = () => all("[data-sent]").forEach((button) => { button.disabled = false; delete button.dataset.sent; });
+
   // --- forms that send themselves, forms that must not be sent twice
   doc.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-autosubmit]");
@@ -90,11 +92,11 @@
   });
   doc.addEventListener("submit", (event) => {
     if (event.defaultPrevented || event.target.method !== "post") return;
-    setTimeout(() => all("button:not([type=button])", event.target).forEach((button) => { button.disabled = true; }));
+    const buttons = all("button:not([type=button]):not(:disabled)", event.target);
+    setTimeout(() => buttons.forEach((button) => { button.disabled = true; button.dataset.sent = ""; }));
+    setTimeout(release, 8000);
   });
-  addEventListener("pageshow", (event) => {
-    if (event.persisted) all("form button:disabled:not([data-disabled])").forEach((button) => { button.disabled = false; });
-  });
+  addEventListener("pageshow", (event) => { if (event.persisted) release(); });
 
   // --- lists with a filter: the account switcher
   doc.addEventListener("input", (event) => {
@@ -217,6 +219,20 @@
     input.files = event.dataTransfer.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   });
+
+  // --- passkeys: allauth's script reports here what the browser refused
+  doc.addEventListener("allauth.error", (event) => {
+    event.preventDefault();
+    const button = one("[data-needs-passkey]");
+    if (!button) return;
+    one(".passkey-refused")?.remove();
+    const words = doc.createElement("p");
+    words.className = "passkey-refused small bad";
+    words.setAttribute("role", "alert");
+    words.textContent = "No passkey was used: the browser cancelled, or has none for this address. Nothing was changed.";
+    button.after(words);
+  });
+  if (!window.PublicKeyCredential) all("[data-needs-passkey]").forEach((button) => { button.disabled = true; });
 
   doc.addEventListener("htmx:afterSettle", (event) => reveal(event.target));
   reveal(doc);
