@@ -16,10 +16,10 @@ from agency.access import Can, Role
 from agency.models import Agency
 from credits.models import Wallet
 from kit.templatetags.kit import number
+from subaccounts import switching
 from subaccounts.models import Access, Assist, SubAccount
 from whitelabel.resolve import Brand, brand_for
 
-SWITCHER_ROWS = 50
 TRIAL_WARNING_DAYS = 14
 
 # Name, icon, url name, what it takes to see it.
@@ -54,15 +54,6 @@ class Link:
     url: str
     icon: str
     is_current: bool = False
-
-
-@dataclass(frozen=True)
-class Account:
-    """A sub-account in the switcher; `url` takes a POST."""
-
-    name: str
-    url: str
-    is_current: bool
 
 
 @dataclass(frozen=True)
@@ -180,9 +171,12 @@ class Frame:
 
     # --- the switcher
 
-    @property
+    @cached_property
     def has_switcher(self) -> bool:
-        return not self.sub_account and Can.ENTER_SUB_ACCOUNTS in self.capabilities and bool(self._url("sub_account_list"))
+        """An agency's team always; a client with more than one sub-account. An assisting person goes back by the banner."""
+        if self.sub_account:
+            return len(self.accounts) > 1
+        return Can.ENTER_SUB_ACCOUNTS in self.capabilities
 
     @property
     def home_url(self) -> str:
@@ -190,19 +184,14 @@ class Frame:
 
     @property
     def all_accounts_url(self) -> str:
-        return self._url("sub_account_list") if len(self.accounts) >= SWITCHER_ROWS else ""
+        return self._url("sub_account_list") if not self.sub_account and len(self.accounts) >= switching.SHOWN else ""
 
     @cached_property
-    def accounts(self) -> list[Account]:
-        """The sub-accounts this person may enter, the newest first."""
-        if not self.agency or not self.has_switcher:
+    def accounts(self) -> list[switching.Account]:
+        """The sub-accounts this person may go to from here, the recently entered first."""
+        if not self.person or self.assist:
             return []
-        rows = SubAccount.objects.of(self.agency).ready()
-        membership = getattr(self.request, "membership", None)
-        if membership and membership.role == Role.MEMBER:
-            rows = rows.filter(accesses__user=self.person, accesses__role=Access.GRANTED)
-        newest = rows.order_by("-id").only("name", "public_id")[:SWITCHER_ROWS]
-        return [Account(row.name, url, is_current=False) for row in newest if (url := self._url("sub_account_enter", row.public_id))]
+        return switching.accounts_for(self.person, getattr(self.request, "membership", None), current=self.sub_account)
 
     # --- banners
 

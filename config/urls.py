@@ -16,6 +16,7 @@ handler500 = "config.errors.server_error"
 
 urlpatterns = [
     path("", include("whitelabel.urls")),
+    path("", include("subaccounts.urls")),
     *entrance,
     *agency_pages,
     *billing_pages,

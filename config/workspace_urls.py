@@ -10,6 +10,7 @@ handler404 = "config.errors.page_not_found"
 handler500 = "config.errors.server_error"
 
 urlpatterns = [
+    path("", include("subaccounts.workspace_urls")),
     path("", include("whitelabel.urls")),
     path("", include("workspace.urls")),
     *entrance,

@@ -10,18 +10,17 @@ from kit.refusal import Refusal
 from subaccounts.models import SubAccount
 
 SLUG_LENGTH = 40
-RESERVED = frozenset(
-    """
-    about abuse access account accounts admin administrator agency agencies api app apps assets auth autoconfig autodiscover
-    beta billing blog business calendar careers cdn chat client clients cname community contact dashboard demo dev developer
-    developers dns docs domain domains email example files ftp git help home hostmaster images imap info internal invite invoice
-    isatap jobs legal localdomain localhost login logout mail mailer-daemon mailbox marketing media metrics mobile monitor mx news
-    no-reply noreply ns ns1 ns2 ns3 ns4 oauth office operations partner partners password payment payments platform pop pop3
-    postmaster press pricing privacy production proxy public register root sales sandbox search secure security server shop sign-in
-    sign-out sign-up signin signup smtp sso staff staging static statistics stats status store stripe support system team terms test
-    tls tracking trust unsubscribe user users vpn web webhook webhooks webmail webmaster widget workspace wpad www www1 www2
-    """.split()
-)
+_KEPT_FOR_OURSELVES = """
+about abuse access account accounts admin administrator agency agencies api app apps assets auth autoconfig autodiscover beta
+billing blog business calendar careers cdn chat client clients cname community contact dashboard demo dev developer developers dns
+docs domain domains email example files ftp git help home hostmaster images imap info internal invite invoice isatap jobs legal
+localdomain localhost login logout mail mailer-daemon mailbox marketing media metrics mobile monitor mx news no-reply noreply ns
+ns1 ns2 ns3 ns4 oauth office operations partner partners password payment payments platform pop pop3 postmaster press pricing
+privacy production proxy public register root sales sandbox search secure security server shop sign-in sign-out sign-up signin
+signup smtp sso staff staging static statistics stats status store stripe support system team terms test tls tracking trust
+unsubscribe user users vpn web webhook webhooks webmail webmaster widget workspace wpad www www1 www2
+"""
+RESERVED = frozenset(_KEPT_FOR_OURSELVES.split())
 _SHAPE = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
 

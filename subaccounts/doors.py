@@ -27,7 +27,7 @@ def workspace_door(can: Can, *, unaudited: str = "") -> Callable[[View], View]:
             if can not in request.capabilities:
                 raise PermissionDenied
             suspension = request.site.sub_account.suspension
-            if suspension and (request.method not in READING or suspension.policy == Suspension.LOCKOUT):
+            if suspension and not _may_still(request, suspension):
                 return render(request, "subaccounts/suspended.html", {"suspension": suspension}, status=403)
             return view(request, *args, **kwargs)
 
@@ -35,3 +35,8 @@ def workspace_door(can: Can, *, unaudited: str = "") -> Callable[[View], View]:
         return inside  # type: ignore[return-value]
 
     return decorate
+
+
+def _may_still(request: HttpRequest, suspension: Suspension) -> bool:
+    """Reading goes on, except for the client of a locked account; its agency may always look."""
+    return request.method in READING and (suspension.policy != Suspension.LOCKOUT or request.assist is not None)

@@ -21,17 +21,18 @@ NONCE_COOKIE = "__Host-hop"
 class HopRefused(Refusal):
     """The token opens nothing: unknown, used, too old, or made for another host, purpose or browser. It is used up now.
 
-    `hop` is the row where there is one, `cause` the reason for the record; the person reads the same words for all of them.
+    `user` is whose token it was, where there is one, `cause` the reason for the record; the person on the screen reads the
+    same words for all of them.
     """
 
     code = "hop_refused"
     status = 404
     default_message = "This way in is no longer valid. Nothing was opened; go back and enter again."
 
-    def __init__(self, cause: str, hop: Hop | None = None) -> None:
+    def __init__(self, cause: str, *, user: User | None = None) -> None:
         super().__init__()
         self.cause = cause
-        self.hop = hop
+        self.user = user
 
 
 def new_nonce() -> str:
@@ -68,9 +69,9 @@ def consume(*, token: str, host: str, purpose: str, nonce: str) -> User:
     if row is None:
         raise HopRefused("unknown")
     if not taken:
-        raise HopRefused("used before", row)
+        raise HopRefused("used before", user=row.user)
     if cause := _mismatch(row, host=host, purpose=purpose, nonce=nonce):
-        raise HopRefused(cause, row)
+        raise HopRefused(cause, user=row.user)
     return row.user
 
 

@@ -180,9 +180,11 @@ def _save_with_slug(row: Agency | SubAccount) -> None:
 
 
 def _grant_trial_credits(agency: Agency) -> None:
+    """Enough to try everything; an alert when a tenth is left."""
     if settings.TRIAL_POOL_CREDITS:
+        pool = agency.pool("credit")
         ledger.grant(
-            to=agency.pool("credit"),
+            to=pool,
             amount=settings.TRIAL_POOL_CREDITS,
             source="promotion",
             key=f"trial:{agency.public_id}",
@@ -190,17 +192,17 @@ def _grant_trial_credits(agency: Agency) -> None:
             memo="Trial credits",
             by=PLATFORM,
         )
+        ledger.set_threshold(wallet=pool, low_at=settings.TRIAL_POOL_CREDITS // 10, by=PLATFORM)
 
 
 def _grant_starter_credits(sub_account: SubAccount) -> None:
-    """A present of the platform, so it is used up before anything that was paid for and cannot be moved elsewhere (decision 3)."""
+    """A present of the platform: the ledger spends this source first, and it cannot be moved elsewhere (decision 3)."""
     if settings.STARTER_CREDITS:
         ledger.grant(
             to=sub_account.wallet("credit"),
             amount=settings.STARTER_CREDITS,
             source="starter",
             key=f"starter:{sub_account.public_id}",
-            priority=0,
             transferable=False,
             memo="Starter credits",
             sub_account_id=sub_account.public_id,

@@ -116,6 +116,15 @@ class SubAccount(TenantMixin):
     def contact_name(self) -> str:
         return f"{self.contact_first_name} {self.contact_last_name}".strip()
 
+    @property
+    def place(self) -> str:
+        """Where the business is, in one line."""
+        return ", ".join(part for part in (self.city, self.state, self.postal_code) if part)
+
+    @property
+    def pays_from_pool(self) -> bool:
+        return self.pool_fallback != self.FALLBACK_OFF
+
     def wallet(self, unit: str) -> Wallet:
         """The sub-account's own wallet of `unit`."""
         return Wallet.objects.get(owner_kind=Wallet.SUB_ACCOUNT, owner_id=self.public_id, unit_id=unit)
@@ -123,7 +132,7 @@ class SubAccount(TenantMixin):
     def credit_sources(self, unit: str) -> list[Wallet]:
         """Who pays for a use, in order: its own wallet, then the agency's pool where the policy allows (decision 4)."""
         sources = [self.wallet(unit)]
-        if self.pool_fallback != self.FALLBACK_OFF:
+        if self.pays_from_pool:
             sources.append(self.agency.pool(unit))
         return sources
 
@@ -172,6 +181,10 @@ class Suspension(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sub_account} suspended: {self.get_reason_display()}"
+
+    @property
+    def is_lockout(self) -> bool:
+        return self.policy == self.LOCKOUT
 
 
 class Access(models.Model):

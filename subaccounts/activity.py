@@ -1,0 +1,118 @@
+"""What happened lately, in words: the audit log and the ledger told as one story."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from agency.models import Agency, AuditRecord
+from credits.models import Entry
+from kit.units import figure, in_words
+from subaccounts.models import SubAccount
+
+SHOWN = 12
+READ = 60
+
+DEEDS = {
+    "agency.opened": "opened the agency",
+    "sub_account.opened": "opened {subject}",
+    "sub_account.edited": "changed the details of {subject}",
+    "sub_account.suspended": "suspended {subject}",
+    "sub_account.restored": "restored {subject}",
+    "access.granted": "gave access to {subject}",
+    "assist.begun": "entered {subject}",
+    "assist.ended": "left {subject}",
+    "assist.refused": "was refused entry to {subject}",
+}
+USES = {
+    "ai_reply": ("AI reply", "AI replies"),
+    "campaign_message": ("campaign message", "campaign messages"),
+    "call": ("call", "calls"),
+    "knowledge": ("knowledge base", "knowledge bases"),
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """`who` and `text` make one sentence. `url` leads to the sub-account it is about."""
+
+    at: datetime
+    who: str
+    text: str
+    url: str = ""
+
+
+def recent(agency: Agency, *, sub_account: SubAccount | None = None, with_credits: bool = True) -> list[Event]:
+    """The latest events of an agency or of one sub-account, the newest first. Uses that follow each other are one event."""
+    records = AuditRecord.objects.filter(agency=agency)
+    entries = Entry.objects.filter(agency_id=agency.public_id) if with_credits else Entry.objects.none()
+    if sub_account is not None:
+        records = records.filter(sub_account_id=sub_account.public_id)
+        entries = entries.filter(sub_account_id=sub_account.public_id)
+    latest_entries = list(entries.order_by("-pk")[:READ])
+    latest_records = list(records.order_by("-at", "-id")[:SHOWN])
+    names = _names({row.sub_account_id for row in latest_entries if row.sub_account_id})
+    events = [*map(_of_record, latest_records), *_of_entries(latest_entries, names)]
+    return sorted(events, key=lambda event: event.at, reverse=True)[:SHOWN]
+
+
+def _names(public_ids: set[UUID]) -> dict[UUID, SubAccount]:
+    return {row.public_id: row for row in SubAccount.objects.filter(public_id__in=public_ids).only("public_id", "name")}
+
+
+def _of_record(record: AuditRecord) -> Event:
+    known = DEEDS.get(record.action)
+    text = known.format(subject=record.subject) if known else f"{record.action.replace('.', ' ').replace('_', ' ')}: {record.subject}"
+    return Event(record.at, record.actor_label.partition(" <")[0], text)
+
+
+def _of_entries(entries: Iterable[Entry], names: dict[UUID, SubAccount]) -> list[Event]:
+    runs: list[list[Entry]] = []
+    for entry in entries:
+        if runs and (runs[-1][0].kind, runs[-1][0].sub_account_id) == (entry.kind, entry.sub_account_id):
+            runs[-1].append(entry)
+        else:
+            runs.append([entry])
+    return [_of_run(run, names.get(run[0].sub_account_id) if run[0].sub_account_id else None) for run in runs]
+
+
+def _of_run(run: list[Entry], sub_account: SubAccount | None) -> Event:
+    latest = run[0]
+    amount = in_words(sum(entry.amount for entry in run), latest.unit_id)
+    who = sub_account.name if sub_account else "The agency's pool"
+    url = sub_account.get_absolute_url() if sub_account else ""
+    if latest.kind in USES:
+        one, many = USES[latest.kind]
+        return Event(latest.at, who, f"used {amount} for {len(run)} {one if len(run) == 1 else many}", url)
+    return Event(
+        latest.at,
+        who,
+        f"{'received' if latest.kind == 'grant' else latest.kind.replace('_', ' ')} {amount}: {latest.memo}".rstrip(": "),
+        url,
+    )
+
+
+@dataclass(frozen=True)
+class Line:
+    """A ledger line of one sub-account; `signed` is from its point of view: what it used is negative."""
+
+    at: datetime
+    what: str
+    contact: str
+    signed: str
+
+
+def lines_of(sub_account: SubAccount) -> list[Line]:
+    """Its latest ledger lines, the newest first."""
+    entries = Entry.objects.filter(sub_account_id=sub_account.public_id).order_by("-pk")[:10]
+    return [Line(entry.at, _what(entry), entry.contact, _signed(entry)) for entry in entries]
+
+
+def _what(entry: Entry) -> str:
+    return USES[entry.kind][0] if entry.kind in USES else entry.memo or entry.kind.replace("_", " ")
+
+
+def _signed(entry: Entry) -> str:
+    """Units that come into a wallet carry its new balance; those that go to a boundary account do not."""
+    sign = "+" if entry.to_balance is not None else "−"
+    return f"{sign}{figure(entry.amount, entry.unit_id)}"

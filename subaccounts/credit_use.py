@@ -1,0 +1,55 @@
+"""How many credits the clients of an agency used: sums over the ledger's entries."""
+
+from collections.abc import Iterable
+from datetime import date, datetime, time
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db.models import Case, F, IntegerField, Q, QuerySet, Sum, When
+from django.db.models.functions import TruncDate
+
+from agency.models import Agency
+from credits.books import USED, book
+from credits.models import Entry
+from subaccounts.models import SubAccount
+
+UNIT = "credit"
+
+
+def by_sub_account(agency: Agency, first: date, *, among: Iterable[UUID]) -> dict[UUID, int]:
+    """Credits used since the start of `first` in the agency's time zone, by the public id of the sub-account. One query."""
+    rows = totals_query(agency, first).filter(sub_account_id__in=list(among))
+    return {row["sub_account_id"]: row["total"] for row in rows}
+
+
+def totals_query(agency: Agency, first: date) -> QuerySet[Entry, dict[str, Any]]:
+    """The same as rows of `sub_account_id` and `total`, to be joined."""
+    entries = _entries(agency, first).filter(sub_account_id__isnull=False)
+    return entries.order_by().values("sub_account_id").annotate(total=_used()).values("sub_account_id", "total")
+
+
+def by_day(agency: Agency, first: date, *, sub_account: SubAccount | None = None) -> dict[date, dict[UUID, int]]:
+    """For each day (in the agency's time zone) what each sub-account used. One query."""
+    entries = _entries(agency, first)
+    if sub_account is not None:
+        entries = entries.filter(sub_account_id=sub_account.public_id)
+    day = TruncDate("at", tzinfo=ZoneInfo(agency.time_zone))
+    days: dict[date, dict[UUID, int]] = {}
+    for row in entries.annotate(day=day).values("day", "sub_account_id").annotate(used=_used()).order_by("day"):
+        if row["sub_account_id"]:
+            days.setdefault(row["day"], {})[row["sub_account_id"]] = row["used"]
+    return days
+
+
+def _entries(agency: Agency, first: date) -> QuerySet[Entry]:
+    """Uses and their voids. An entry's id begins with its milliseconds, so the range reads only the months it needs."""
+    start = datetime.combine(first, time.min, tzinfo=ZoneInfo(agency.time_zone))
+    used = book(USED, UNIT)
+    moved = Q(to_wallet_id=used) | Q(from_wallet_id=used)
+    return Entry.objects.filter(moved, agency_id=agency.public_id, pk__gte=UUID(int=int(start.timestamp() * 1000) << 80))
+
+
+def _used() -> Sum:
+    is_use = When(to_wallet_id=book(USED, UNIT), then=F("amount"))
+    return Sum(Case(is_use, default=-F("amount"), output_field=IntegerField()))

@@ -1,0 +1,99 @@
+"""What well-formed input is when an agency opens, edits and pauses sub-accounts."""
+
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+
+from subaccounts.models import SubAccount, Suspension
+
+
+class AddAccountForm(forms.Form):
+    """Opens a sub-account for a client. `key` makes a double submit open one (docs/decisions/0050)."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+    business_name = forms.CharField(
+        max_length=120, required=False, help_text="What you and the client see everywhere. The contact's name when left empty."
+    )
+    slug = forms.CharField(
+        label="Web address",
+        max_length=40,
+        required=False,
+        help_text="The first part of the workspace's address. Made from the name when left empty; it cannot be changed later.",
+    )
+    first_name = forms.CharField(max_length=80)
+    last_name = forms.CharField(max_length=80)
+    has_login = forms.BooleanField(
+        label="Give the client a login",
+        initial=True,
+        required=False,
+        help_text="They get an e-mail with a first password. Without a login you run the workspace yourself.",
+    )
+    email = forms.EmailField(
+        label="E-mail", max_length=254, required=False, help_text="Where they sign in with, and where the password goes."
+    )
+    city = forms.CharField(max_length=80, required=False)
+    state = forms.CharField(label="State or region", max_length=80, required=False)
+    postal_code = forms.CharField(max_length=20, required=False)
+    description = forms.CharField(
+        label="Business description",
+        max_length=1000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="What the business does, in a few sentences.",
+    )
+
+    def clean_slug(self) -> str:
+        return str(self.cleaned_data["slug"]).strip().lower()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("has_login") and not cleaned.get("email") and "email" not in self.errors:
+            self.add_error("email", "Enter the client's e-mail, or untick “Give the client a login”.")
+        return cleaned
+
+
+class EditForm(forms.ModelForm):
+    """The client's data and who pays when its own credits are used up."""
+
+    class Meta:
+        model = SubAccount
+        fields = (
+            "name",
+            "business_name",
+            "contact_first_name",
+            "contact_last_name",
+            "contact_email",
+            "city",
+            "state",
+            "postal_code",
+            "description",
+            "pool_fallback",
+        )
+        labels = {
+            "contact_first_name": "First name",
+            "contact_last_name": "Last name",
+            "contact_email": "Contact e-mail",
+            "state": "State or region",
+            "description": "Business description",
+            "pool_fallback": "When its own credits are used up",
+        }
+        help_texts = {
+            "name": "What you and the client see everywhere.",
+            "contact_email": "For your records; it changes nobody's login.",
+        }
+        widgets = {"pool_fallback": forms.RadioSelect, "description": forms.Textarea(attrs={"rows": 3})}
+
+
+class SuspendForm(forms.Form):
+    policy = forms.ChoiceField(
+        label="What the client can still do", choices=Suspension.POLICIES, initial=Suspension.READ_ONLY, widget=forms.RadioSelect
+    )
+    reason = forms.ChoiceField(choices=Suspension.REASONS, initial="other")
+    note = forms.CharField(
+        label="Note to the client",
+        max_length=150,
+        required=False,
+        help_text="Up to 150 characters; the client reads it.",
+        widget=forms.Textarea(attrs={"rows": 2, "maxlength": 150}),
+    )

@@ -1,0 +1,159 @@
+"""The figures of the agency's home and of a sub-account's page, in a bounded number of queries."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q, Sum
+
+from agency.models import Agency, User
+from credits.models import Wallet
+from kit import clock
+from subaccounts import credit_use, figures
+from subaccounts.models import Access, DailyFigures, SubAccount, SubAccountQuerySet
+
+CHART_DAYS = 30
+LARGEST = 5
+
+
+@dataclass(frozen=True)
+class Key:
+    """D-07 … D-10. `messages` and `active` are of this month, `leads` of all time."""
+
+    clients: int
+    active: int
+    messages: int
+    leads: int
+
+
+@dataclass(frozen=True)
+class Chart:
+    """`series` are (name, value for each of `days`), the largest first and the rest as one."""
+
+    days: list[date]
+    series: list[tuple[str, list[int]]]
+
+    @property
+    def total(self) -> int:
+        return sum(sum(values) for _, values in self.series)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something a new agency does next. `url_name` leads there."""
+
+    title: str
+    text: str
+    url_name: str
+    is_done: bool
+
+
+def key_figures(agency: Agency, sub_accounts: SubAccountQuerySet) -> Key:
+    month = clock.month_start(agency.time_zone).date()
+    sums = DailyFigures.objects.filter(sub_account__in=sub_accounts.clients()).aggregate(
+        messages=Sum("messages", filter=Q(day__gte=month)),
+        active=Count("sub_account", filter=Q(day__gte=month, conversations__gt=0), distinct=True),
+        leads=Sum("leads"),
+    )
+    return Key(sub_accounts.clients().count(), sums["active"] or 0, sums["messages"] or 0, sums["leads"] or 0)
+
+
+def pool(agency: Agency) -> Wallet | None:
+    return Wallet.objects.filter(owner_kind=Wallet.AGENCY, owner_id=agency.public_id, unit_id=credit_use.UNIT).first()
+
+
+def is_low(wallet: Wallet) -> bool:
+    return wallet.low_at is not None and wallet.available < wallet.low_at
+
+
+def used_by_client(agency: Agency) -> Chart:
+    """Credits used on each of the last 30 days by the clients that used most, the others together."""
+    days = _last_days(agency)
+    used = credit_use.by_day(agency, days[0])
+    totals: dict[UUID, int] = {}
+    for of_day in used.values():
+        for public_id, amount in of_day.items():
+            totals[public_id] = totals.get(public_id, 0) + amount
+    largest = sorted(totals, key=lambda public_id: -totals[public_id])
+    named, others = largest[:LARGEST], largest[LARGEST:]
+    names = dict(SubAccount.objects.filter(public_id__in=named).values_list("public_id", "name"))
+    series = [(names.get(public_id, "Removed"), [_of(used, day, [public_id]) for day in days]) for public_id in named]
+    if others:
+        series.append((f"{len(others)} others", [_of(used, day, others) for day in days]))
+    return Chart(days, series)
+
+
+def figures_of(sub_account: SubAccount) -> dict[str, Any]:
+    """This month's and all figures of one sub-account, and its messages and conversations of the last 30 days."""
+    agency = sub_account.agency
+    days = _last_days(agency)
+    month = clock.month_start(agency.time_zone).date()
+    daily = figures.by_day(sub_account, days[0], days[-1])
+    empty = figures.Figures()
+    chart = Chart(
+        days,
+        [
+            ("Messages", [daily.get(day, empty).messages for day in days]),
+            ("Conversations", [daily.get(day, empty).conversations for day in days]),
+        ],
+    )
+    return {
+        "month": figures.total(sub_account, month, days[-1]),
+        "leads": DailyFigures.objects.filter(sub_account=sub_account).aggregate(all=Sum("leads"))["all"] or 0,
+        "chart": chart,
+    }
+
+
+def credits_of(sub_account: SubAccount) -> dict[str, Any]:
+    """What its wallet holds, and what it used on each of the last 30 days and this month."""
+    agency = sub_account.agency
+    days = _last_days(agency)
+    month = clock.month_start(agency.time_zone).date()
+    used = credit_use.by_day(agency, min(days[0], month), sub_account=sub_account)
+    values = [used.get(day, {}).get(sub_account.public_id, 0) for day in days]
+    return {
+        "wallet": sub_account.wallet(credit_use.UNIT),
+        "used_this_month": sum(of_day.get(sub_account.public_id, 0) for day, of_day in used.items() if day >= month),
+        "credit_chart": Chart(days, [("Credits used", values)]),
+    }
+
+
+def steps(agency: Agency, user: User) -> list[Step]:
+    """What a new agency does, each with whether it has been done; empty once all is."""
+    clients = SubAccount.objects.of(agency).clients().ready()
+    facts = clients.aggregate(clients=Count("pk", distinct=True), chatbots=Sum("chatbots"))
+    signed_in = Access.objects.filter(sub_account__in=clients, user__last_login__isnull=False, user__realm=agency).exists()
+    talked = DailyFigures.objects.filter(sub_account__in=clients, conversations__gt=0).exists()
+    made = [
+        Step(
+            "Open a sub-account for your first client",
+            "It takes a minute and gives them their own workspace.",
+            "sub_account_new",
+            bool(facts["clients"]),
+        ),
+        Step(
+            "Set up their first chatbot",
+            "Enter the workspace, add a chatbot, import what people ask.",
+            "sub_account_list",
+            bool(facts["chatbots"]),
+        ),
+        Step("Let the client sign in", "They get a first password by e-mail and choose their own.", "sub_account_list", signed_in),
+        Step("Answer the first visitor", "Put the chat on the client's website and ask it something.", "sub_account_list", talked),
+        Step("Protect your sign-in", "Add a passkey or an authenticator app.", "mfa_index", _has_second_factor(user)),
+    ]
+    return [] if all(step.is_done for step in made) else made
+
+
+def _has_second_factor(user: User) -> bool:
+    return bool(user.authenticator_set.exists())
+
+
+def _last_days(agency: Agency) -> list[date]:
+    today = clock.today_in(agency.time_zone)
+    return [today - timedelta(days=distance) for distance in reversed(range(CHART_DAYS))]
+
+
+def _of(used: dict[date, dict[UUID, int]], day: date, public_ids: Iterable[UUID]) -> int:
+    return sum(used.get(day, {}).get(public_id, 0) for public_id in public_ids)

@@ -1,0 +1,19 @@
+"""The agency's pages about its sub-accounts, on the platform's host."""
+
+from django.urls import path
+
+from subaccounts.views import detail, entering, home, list, opening, suspension
+
+urlpatterns = [
+    path("home/", home.agency_home, name="agency_home"),
+    path("hop/", entering.hop_issue, name="hop_issue"),
+    path("sub-accounts/", list.sub_account_list, name="sub_account_list"),
+    path("sub-accounts/new/", opening.sub_account_new, name="sub_account_new"),
+    path("sub-accounts/new/web-address/", opening.sub_account_slug, name="sub_account_slug"),
+    path("sub-accounts/<uuid:public_id>/", detail.sub_account, name="sub_account"),
+    path("sub-accounts/<uuid:public_id>/opened/", opening.sub_account_opened, name="sub_account_opened"),
+    path("sub-accounts/<uuid:public_id>/edit/", detail.sub_account_edit, name="sub_account_edit"),
+    path("sub-accounts/<uuid:public_id>/suspension/", suspension.suspension, name="suspension"),
+    path("sub-accounts/<uuid:public_id>/restoration/", suspension.restoration, name="restoration"),
+    path("sub-accounts/<uuid:public_id>/enter/", entering.sub_account_enter, name="sub_account_enter"),
+]
