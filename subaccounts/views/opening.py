@@ -20,7 +20,7 @@ SHOWN_WITHIN_SECONDS = 600
 _FIELD_OF = {opening.EmailKnown: "email", addresses.BadSlug: "slug", addresses.SlugTaken: "slug"}
 
 
-@agency_door(Can.OPEN_SUB_ACCOUNTS)
+@agency_door(Can.OPEN_SUB_ACCOUNTS, unaudited="opening writes its record; the same form sent again opens nothing")
 def sub_account_new(request: HttpRequest) -> HttpResponse:
     form = AddAccountForm(request.POST or None)
     slots = opening.slots_left(request.agency)
