@@ -8,9 +8,10 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from config.context import AGENCY_SECTIONS, PERSON_LINKS, Account, Banner, Link, Place
+from config.context import AGENCY_SECTIONS, PERSON_LINKS, Banner, Link, Place
 from kit import clock
 from kit.doors import open_door
+from subaccounts.switching import Account
 from whitelabel.resolve import platform_brand
 
 CLIENTS = (
@@ -50,7 +51,7 @@ def sample_frame(request: HttpRequest) -> SimpleNamespace:
     return SimpleNamespace(
         brand=platform_brand(), site_kind="platform", person=True, person_name="Nora Lind", person_email="nora@northlight.example", role="Agency Owner",
         place=Place("Northlight Digital", "Growth plan", is_sub_account=False), sections=sections, has_switcher=True, home_url="#content",
-        agency_name="Northlight Digital", accounts=[Account(name, request.path, False) for name, *_ in CLIENTS], banners=banners,
+        agency_name="Northlight Digital", accounts=[Account(name, request.path, is_link=False) for name, *_ in CLIENTS], banners=banners,
         person_links=[Link(name, "#content", icon) for name, icon, _ in PERSON_LINKS],
     )  # fmt: skip
 
