@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from kit import cache, health
 from subaccounts.models import Domain, SubAccount
 
+NEIGHBOURS = [ipaddress.ip_network(net) for net in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")]
+
 Next = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -99,7 +101,7 @@ def _is_direct(request: HttpRequest, *, only_loopback: bool = False) -> bool:
         address = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
         return False
-    return address.is_loopback if only_loopback else address.is_private
+    return address.is_loopback if only_loopback else any(address in network for network in NEIGHBOURS)
 
 
 def _plain(text: str, status: int = 200) -> HttpResponse:
