@@ -8,6 +8,7 @@ from agency.urls import platform as agency_pages
 from billing.urls import platform as billing_pages
 from config import mailbox
 from config.design import design
+from config.landing import landing
 
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.permission_denied"
@@ -15,6 +16,7 @@ handler404 = "config.errors.page_not_found"
 handler500 = "config.errors.server_error"
 
 urlpatterns = [
+    path("", landing, name="landing"),
     path("", include("whitelabel.urls")),
     path("", include("subaccounts.urls")),
     *entrance,

@@ -107,6 +107,26 @@ def percent(part: Any, whole: Any) -> str:
     return f"{round(Decimal(part) * 100 / Decimal(whole))} %" if whole else NOTHING
 
 
+# --- small words --------------------------------------------------------------------------------------------------------------
+
+_BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
+_SYSTEMS = {"Windows": "Windows", "iPhone": "iPhone", "iPad": "iPad", "Android": "Android", "Mac OS X": "macOS", "Linux": "Linux"}
+
+
+@register.filter
+def browser(user_agent: str) -> str:
+    """ "Firefox on Windows" of a User-Agent header, as far as it says; the order of the tables is the order of trust."""
+    name = next((name for mark, name in _BROWSERS.items() if mark in user_agent), "Unknown browser")
+    system = next((system for mark, system in _SYSTEMS.items() if mark in user_agent), "")
+    return f"{name} on {system}" if system else name
+
+
+@register.filter
+def is_noise(attribute: str, kind: str | None) -> bool:
+    """Whether an attribute of an input only repeats its label: the sign-in library's placeholders do."""
+    return attribute == "placeholder" and kind in ("email", "password")
+
+
 # --- time -------------------------------------------------------------------------------------------------------------------
 
 
