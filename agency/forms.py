@@ -61,8 +61,10 @@ def plain_name(value: str) -> str:
 class SignUpForm(account_forms.SignupForm):
     """Step one of opening an agency. A known address gets the same answer, and a mail that says so."""
 
-    first_name = forms.CharField(label="First name", max_length=80, validators=[], widget=forms.TextInput(attrs={"autocomplete": "given-name"}))
-    last_name = forms.CharField(label="Last name", max_length=80, required=False, widget=forms.TextInput(attrs={"autocomplete": "family-name"}))
+    first_name = forms.CharField(label="First name", max_length=80, widget=forms.TextInput(attrs={"autocomplete": "given-name"}))
+    last_name = forms.CharField(
+        label="Last name", max_length=80, required=False, widget=forms.TextInput(attrs={"autocomplete": "family-name"})
+    )
     field_order = ["first_name", "last_name", "email", "password1"]
 
     def clean_first_name(self) -> str:
@@ -70,9 +72,6 @@ class SignUpForm(account_forms.SignupForm):
 
     def clean_last_name(self) -> str:
         return plain_name(self.cleaned_data["last_name"])
-
-    def clean_email(self) -> str:
-        return super().clean_email()
 
     def validate_unique_email(self, value: str) -> str:
         address = normal_address(value)
@@ -192,7 +191,9 @@ class OneTimeCode:
 def burn(authenticator: Authenticator, code: str) -> bool:
     """Use up the counter `code` stands for, and all before it; False when that was done already."""
     secret = decrypt(authenticator.data["secret"])
-    counter = max((at for at in yield_hotp_counters_from_time() if format_hotp_value(hotp_value(secret, at)) == re.sub(r"\D", "", code)), default=0)
+    counter = max(
+        (at for at in yield_hotp_counters_from_time() if format_hotp_value(hotp_value(secret, at)) == re.sub(r"\D", "", code)), default=0
+    )
     with transaction.atomic():
         locked = Authenticator.objects.select_for_update().get(pk=authenticator.pk)
         if counter <= locked.data.get("last_counter", 0):
@@ -242,8 +243,12 @@ class NewAgencyForm(forms.Form):
         help_text="Your own workspace gets this address: small letters, digits and hyphens. Left empty, it is made from the name.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
     )
-    time_zone = forms.ChoiceField(label="Time zone", choices=time_zones, initial="UTC", help_text="“This month” and “today” in reports follow it.")
-    currency = forms.ChoiceField(label="Currency", choices=CURRENCIES, initial="USD", help_text="For your plan and your prices. It cannot be changed later.")
+    time_zone = forms.ChoiceField(
+        label="Time zone", choices=time_zones, initial="UTC", help_text="“This month” and “today” in reports follow it."
+    )
+    currency = forms.ChoiceField(
+        label="Currency", choices=CURRENCIES, initial="USD", help_text="For your plan and your prices. It cannot be changed later."
+    )
 
     def clean_name(self) -> str:
         return plain_name(self.cleaned_data["name"])

@@ -38,23 +38,37 @@ entrance: list[URLPattern] = [
     path("sign-in/code/", opened("the second factor of a sign-in", mfa.authenticate), name="mfa_authenticate"),
     path("sign-in/passkey/", opened("signing in with a passkey", passkeys.login_webauthn), name="mfa_login_webauthn"),
     path("sign-out/", opened("signing out", entrance_views.sign_out), name="account_logout"),
-    path("confirm-email/", opened("the code that proves an address", account.email_verification_sent), name="account_email_verification_sent"),
+    path(
+        "confirm-email/", opened("the code that proves an address", account.email_verification_sent), name="account_email_verification_sent"
+    ),
     path("password/reset/", opened("a forgotten password", account.password_reset), name="account_reset_password"),
-    path("password/reset/code/", opened("the code of a reset", account.confirm_password_reset_code), name="account_confirm_password_reset_code"),
+    path(
+        "password/reset/code/",
+        opened("the code of a reset", account.confirm_password_reset_code),
+        name="account_confirm_password_reset_code",
+    ),
     path("password/reset/new/", opened("the end of a reset", account.complete_password_reset), name="account_complete_password_reset"),
-    path("password/reset/done/", opened("the end of a reset", account.password_reset_from_key_done), name="account_password_reset_completed"),
+    path(
+        "password/reset/done/", opened("the end of a reset", account.password_reset_from_key_done), name="account_password_reset_completed"
+    ),
     path("password/first/", own("one's own password", entrance_views.first_password), name="first_password"),
     path("security/", own("one's own security", mfa.index), name="mfa_index"),
     path("security/confirm/", own("showing it is really you", account.reauthenticate), name="account_reauthenticate"),
     path("security/confirm/code/", own("showing it is really you", mfa.reauthenticate), name="mfa_reauthenticate"),
-    path("security/confirm/passkey/", own("showing it is really you", passkeys.reauthenticate_webauthn), name="mfa_reauthenticate_webauthn"),
+    path(
+        "security/confirm/passkey/", own("showing it is really you", passkeys.reauthenticate_webauthn), name="mfa_reauthenticate_webauthn"
+    ),
     path("security/email/", own("one's own address", account.email), name="account_email"),
     path("security/password/", own("one's own password", account.password_change), name="account_change_password"),
     path("security/password/set/", own("one's own password", account.password_set), name="account_set_password"),
     path("security/app/", own("one's own authenticator app", totp.activate_totp), name="mfa_activate_totp"),
     path("security/app/remove/", own("one's own authenticator app", totp.deactivate_totp), name="mfa_deactivate_totp"),
     path("security/recovery-codes/", own("one's own recovery codes", recovery_codes.view_recovery_codes), name="mfa_view_recovery_codes"),
-    path("security/recovery-codes/new/", own("one's own recovery codes", recovery_codes.generate_recovery_codes), name="mfa_generate_recovery_codes"),
+    path(
+        "security/recovery-codes/new/",
+        own("one's own recovery codes", recovery_codes.generate_recovery_codes),
+        name="mfa_generate_recovery_codes",
+    ),
     path(
         "security/recovery-codes/download/",
         own("one's own recovery codes", recovery_codes.download_recovery_codes),
@@ -71,12 +85,16 @@ platform: list[URLPattern] = [
     path("sign-up/", opened("signing up", account.signup), name="account_signup"),
     path(
         "find-workspace/",
-        open_door("whoever forgot the address of their workspace", unaudited="sends a mail and changes nothing")(entrance_views.find_workspace),
+        open_door("whoever forgot the address of their workspace", unaudited="sends a mail and changes nothing")(
+            entrance_views.find_workspace
+        ),
         name="find_workspace",
     ),
     path(
         "agency/new/",
-        person_door("whoever signed up opens an agency", unaudited="opening writes its record; a second post opens nothing")(agency_views.new),
+        person_door("whoever signed up opens an agency", unaudited="opening writes its record; a second post opens nothing")(
+            agency_views.new
+        ),
         name="agency_new",
     ),
     path("agency/new/address/", person_door("suggests an address for a new agency")(agency_views.suggest), name="agency_new_address"),

@@ -12,6 +12,7 @@ from django.http import (
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
+    HttpResponseNotAllowed,
     HttpResponsePermanentRedirect,
 )
 from django.shortcuts import redirect
@@ -30,6 +31,7 @@ from subaccounts.tenancy import enter
 Response = Callable[[HttpRequest], HttpResponseBase]
 log = structlog.get_logger("canopy.hosts")
 
+METHODS = ["GET", "HEAD", "POST"]
 STAMP = "stamp"
 SEEN_EVERY_SECONDS = 60
 
@@ -56,6 +58,8 @@ class HostMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         connection.set_schema_to_public()
+        if request.method not in METHODS and not request.path_info.startswith("/api/"):
+            return HttpResponseNotAllowed(METHODS)
         host = request.META.get("HTTP_HOST", "")
         site = hosts.site_for(host)
         if site is None:
@@ -101,7 +105,10 @@ class SessionStampMiddleware:
         elif stamp is not None and is_over(stamp):
             request.session.flush()
         response = self.get_response(request)
-        self._stamp(request)
+        if response.status_code < 500 and hasattr(request, "user"):  # after an outage, asking for the person would be the next one
+            self._stamp(request)
+            if request.user.is_authenticated and not response.has_header("Cache-Control"):
+                response["Cache-Control"] = "private, no-store"
         return response
 
     def _refuse(self, request: HttpRequest, stamp: dict[str, Any]) -> None:

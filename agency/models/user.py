@@ -1,3 +1,4 @@
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -17,10 +18,8 @@ def normal_address(address: str) -> str:
     Without it a look-alike domain (a Kelvin sign for a k) would find the right person and send the mail to the wrong one.
     """
     local, _, domain = address.strip().rpartition("@")
-    try:
+    with suppress(UnicodeError):  # not a domain at all: such an address is nobody's
         domain = domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        pass  # not a domain at all: such an address is nobody's
     return f"{local}@{domain}".lower()
 
 

@@ -32,6 +32,7 @@ from kit.requests import client_address
 from subaccounts import addresses
 from subaccounts.models import Access, Domain, SubAccount
 
+UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 (nothing is bound: the session list wants some address)
 DEVICE_COOKIE = "__Host-device"
 DEVICE_SECONDS = 365 * 24 * 3600
 
@@ -64,7 +65,10 @@ def brand_name(request: HttpRequest) -> str:
 def workspaces_of(user: User) -> list[dict[str, str]]:
     """Name and address of every workspace a client may enter."""
     accesses = Access.objects.filter(user=user, sub_account__status=SubAccount.READY).exclude(role=Access.GRANTED)
-    found = [(access.sub_account, primary_domain(access.sub_account)) for access in accesses.select_related("sub_account").order_by("sub_account__name")]
+    found = [
+        (access.sub_account, primary_domain(access.sub_account))
+        for access in accesses.select_related("sub_account").order_by("sub_account__name")
+    ]
     return [{"name": sub_account.name, "url": f"{address_of(domain)}/"} for sub_account, domain in found if domain is not None]
 
 
@@ -78,7 +82,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return bool(request.site.kind == "platform")
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        return client_address(request) or "0.0.0.0"
+        return client_address(request) or UNKNOWN_ADDRESS
 
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         user = request.user
@@ -133,7 +137,12 @@ class AccountAdapter(DefaultAccountAdapter):
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         request = allauth_context.request
         facts = {key: value for key, value in context.items() if key != "request"}
-        about = {"brand": brand_name(request), "site_url": here(request), "email": email, "is_workspace": request.site.sub_account is not None}
+        about = {
+            "brand": brand_name(request),
+            "site_url": here(request),
+            "email": email,
+            "is_workspace": request.site.sub_account is not None,
+        }
         mail.send(to=email, template=template_prefix, context={**facts, **about}, sender_name=brand_name(request))
 
     def send_account_already_exists_mail(self, email: str) -> None:
@@ -248,5 +257,8 @@ def tell_workspaces(email: str) -> None:
     workspaces = [workspace for user in users if user.realm_id is not None for workspace in workspaces_of(user)]
     is_team = any(user.realm_id is None for user in users)
     if workspaces or is_team:
-        mail.send(to=email, template="mails/find_workspace", context={"workspaces": workspaces, "team_url": addresses.platform_url() if is_team else ""})
-
+        mail.send(
+            to=email,
+            template="mails/find_workspace",
+            context={"workspaces": workspaces, "team_url": addresses.platform_url() if is_team else ""},
+        )

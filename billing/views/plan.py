@@ -26,7 +26,14 @@ def plan(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"{agency.name} is on the {form.cleaned_data['plan'].name} plan now.")
             return redirect("plan")
-    page = {"agency": agency, "form": form, "refusal": refusal, "use": plans.use(agency), "may_choose": plans.may_choose(agency), "cards": cards(agency)}
+    page = {
+        "agency": agency,
+        "form": form,
+        "refusal": refusal,
+        "use": plans.use(agency),
+        "may_choose": plans.may_choose(agency),
+        "cards": cards(agency),
+    }
     return render(request, "billing/plan.html", page, status=refusal.status if refusal else 200)
 
 

@@ -5,7 +5,7 @@ from django.db import IntegrityError
 
 from agency.models import User
 from tests.cast import PASSWORD, PLATFORM, Cast, host_of, person
-from tests.people.conftest import is_signed_in, sign_in
+from tests.entrance import is_signed_in, sign_in
 
 
 def test_a_client_signs_in_on_its_workspace(cast: Cast) -> None:

@@ -1,0 +1,292 @@
+"""Threats B: sessions, cookies, CSRF, redirects."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.db import connection
+from django.urls import URLPattern
+
+from agency.models import AuditRecord, Membership, User
+from kit import clock
+from kit.doors import all_views
+from subaccounts.models import Access
+from tests.cast import PASSWORD, PLATFORM, Cast, Visitor, host_of
+from tests.entrance import Mails, code_in, is_signed_in, sign_in
+from tests.test_doors import path_of
+
+COOKIE = settings.SESSION_COOKIE_NAME
+EVIL = [
+    "//evil.example",
+    "/\\evil.example",
+    "https:evil.example",
+    "https://evil.example/",
+    "\tjavascript:alert(1)",
+    "javascript:alert(1)",
+    "//evil%2f..",
+    "///evil.example",
+    "http://evil.example",
+    "/\t/evil.example",
+    "https://localhost:8000@evil.example",
+    "https://acme-plumbing.localhost:8000/",
+    "\x00//evil.example",
+    "ftp://localhost:8000/",
+]
+# Posted to by programs and by visitors without a session: nothing there acts for somebody who is signed in.
+UNSIGNED = ("/widget/", "/webhooks/", "/api/")
+
+
+def cookie_of(browser: Visitor) -> str:
+    return browser.cookies[COOKIE].value
+
+
+def every_path(urlconf: str) -> list[tuple[str, URLPattern]]:
+    return [(path_of(route, pattern), pattern) for route, pattern in all_views(urlconf)]
+
+
+def test_b01_cookies_cannot_be_set_by_a_sibling_host(cast: Cast) -> None:
+    browser, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
+    browser.get("/sign-out/")
+    for name in (COOKIE, "__Host-device"):
+        morsel = browser.cookies[name]
+        assert name.startswith("__Host-")
+        assert morsel["secure"]
+        assert morsel["httponly"]
+        assert morsel["path"] == "/"
+        assert not morsel["domain"]
+    assert settings.CSRF_COOKIE_NAME.startswith("__Host-")
+    assert settings.CSRF_COOKIE_SECURE
+    assert not settings.CSRF_COOKIE_DOMAIN
+
+
+def test_b02_signing_in_changes_the_session_key_and_kills_the_old_one(cast: Cast) -> None:
+    browser = Visitor(PLATFORM)
+    browser.get("/sign-in/passkey/", headers={"x-requested-with": "XMLHttpRequest"})  # leaves something in an anonymous session
+    before = cookie_of(browser)
+    sign_in("nora@northlight.example", browser=browser)
+    assert cookie_of(browser) != before
+    fixed = Visitor(PLATFORM)
+    fixed.cookies[COOKIE] = before
+    assert not is_signed_in(fixed)
+
+
+def test_b02_changing_the_password_changes_the_session_key(cast: Cast) -> None:
+    browser, _ = sign_in("nora@northlight.example")
+    before = cookie_of(browser)
+    change_password(browser)
+    assert cookie_of(browser) != before
+    assert is_signed_in(browser)
+
+
+def change_password(browser: Visitor, new: str = "another-good-one-77") -> Any:
+    answer = browser.post("/security/password/", {"oldpassword": PASSWORD, "password1": new, "password2": new})
+    assert answer.status_code == 302
+    return answer
+
+
+def test_b03_changing_the_password_ends_every_other_session(cast: Cast) -> None:
+    here, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
+    there, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
+    change_password(here)
+    assert is_signed_in(here)
+    assert not is_signed_in(there)
+
+
+def test_b03_a_new_role_acts_on_the_very_next_request(cast: Cast) -> None:
+    browser, _ = sign_in("adam@northlight.example")
+    assert browser.get("/settings/").status_code == 200
+    Membership.objects.filter(user=cast.adam).update(role="member")
+    assert browser.get("/settings/").status_code == 403
+    Membership.objects.filter(user=cast.adam).delete()
+    assert browser.get("/settings/").status_code == 302
+
+
+def test_b03_access_taken_away_acts_on_the_very_next_request(cast: Cast) -> None:
+    browser, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
+    browser.get("/security/")
+    assert browser.get("/security/").wsgi_request.capabilities
+    Access.objects.filter(user=cast.paul).delete()
+    assert not browser.get("/security/").wsgi_request.capabilities
+
+
+@pytest.mark.parametrize("site", ["platform", "workspace"])
+def test_b04_no_change_without_a_token_of_this_session(cast: Cast, site: str) -> None:
+    urlconf, host, user = (
+        (settings.ROOT_URLCONF, PLATFORM, cast.nora) if site == "platform" else (settings.WORKSPACE_URLCONF, host_of(cast.acme), cast.paul)
+    )
+    browser = Visitor(host, user, enforce_csrf_checks=True)
+    for path, pattern in every_path(urlconf):
+        if getattr(pattern.callback, "csrf_exempt", False):
+            assert path.startswith(UNSIGNED), path
+            continue
+        assert browser.post(path).status_code == 403, path
+        assert browser.post(path, headers={"origin": "https://evil.example"}).status_code == 403, path
+
+
+@pytest.mark.parametrize("site", ["platform", "workspace"])
+def test_b05_looking_changes_nothing(cast: Cast, site: str) -> None:
+    urlconf, host, user = (
+        (settings.ROOT_URLCONF, PLATFORM, cast.nora) if site == "platform" else (settings.WORKSPACE_URLCONF, host_of(cast.acme), cast.paul)
+    )
+    browser = Visitor(host, user)
+    browser.get("/security/")
+    before = everything()
+    for path, pattern in every_path(urlconf):
+        for method in ("get", "head"):
+            getattr(browser, method)(path)
+            assert everything() == before, f"{method} {path} ({pattern.name})"
+
+
+def everything() -> dict[str, Any]:
+    """A digest of every table of people, agencies, sub-accounts and money."""
+    tables = [
+        name
+        for name in connection.introspection.table_names()
+        if name.split("_")[0] in ("agency", "subaccounts", "credits", "billing", "whitelabel", "account", "mfa", "kit")
+    ]
+    with connection.cursor() as cursor:
+        digests = {}
+        for table in sorted(tables):
+            cursor.execute(f'SELECT count(*), md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM public."{table}" t')
+            digests[table] = cursor.fetchone()
+    return digests
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "OPTIONS", "FOO"])
+def test_b06_other_verbs_are_refused(cast: Cast, method: str) -> None:
+    for urlconf, host, user in ((settings.ROOT_URLCONF, PLATFORM, cast.nora), (settings.WORKSPACE_URLCONF, host_of(cast.acme), cast.paul)):
+        browser = Visitor(host, user)
+        for path, _ in every_path(urlconf):
+            if not path.startswith("/api/"):
+                assert browser.generic(method, path).status_code == 405, path
+
+
+def test_b06_a_method_cannot_be_overridden(cast: Cast) -> None:
+    browser = Visitor(PLATFORM, cast.nora)
+    answer = browser.get("/settings/", {"_method": "POST", "name": "Overridden"}, headers={"x-http-method-override": "POST"})
+    assert answer.status_code == 200
+    assert cast.northlight.name == "Northlight Digital"
+
+
+@pytest.mark.parametrize("target", EVIL)
+def test_b07_signing_in_leads_to_this_host_only(cast: Cast, target: str) -> None:
+    browser = Visitor(PLATFORM)
+    answer = browser.post("/sign-in/", {"login": "nora@northlight.example", "password": PASSWORD, "next": target})
+    assert answer.headers["Location"] == "/"
+    assert browser.post("/sign-out/", {"next": target}).headers["Location"] == "/"
+
+
+def test_b07_a_page_of_this_host_is_where_one_wanted_to_go(cast: Cast) -> None:
+    answer = Visitor(PLATFORM).post("/sign-in/", {"login": "nora@northlight.example", "password": PASSWORD, "next": "/settings/"})
+    assert answer.headers["Location"] == "/settings/"
+
+
+def test_b08_pages_cannot_be_framed(cast: Cast) -> None:
+    for browser in (Visitor(PLATFORM), Visitor(PLATFORM, cast.nora), Visitor(host_of(cast.acme), cast.paul)):
+        for path in ("/sign-in/", "/security/", "/billing/plan/"):
+            answer = browser.get(path)
+            assert answer.headers["X-Frame-Options"] == "DENY"
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+MARKUP = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg/onload=alert(1)>', "'-alert(1)-'"]
+
+
+@pytest.mark.parametrize("text", MARKUP)
+def test_b09_a_stored_name_is_text(cast: Cast, text: str) -> None:
+    agency = cast.northlight
+    agency.name = text
+    agency.save()
+    User.objects.filter(pk=cast.nora.pk).update(first_name=text[:80])
+    browser = Visitor(PLATFORM, cast.nora)
+    for path in ("/settings/", "/settings/roles/", "/billing/plan/", "/security/"):
+        page = browser.get(path).content.decode()
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+        assert "<svg/onload" not in page
+
+
+@pytest.mark.parametrize("text", ["{{ settings.SECRET_KEY }}", "{% load static %}", "{{7*7}}"])
+def test_b11_stored_text_is_never_a_template(cast: Cast, mails: Mails, text: str) -> None:
+    agency = cast.northlight
+    agency.name = text
+    agency.save()
+    page = Visitor(PLATFORM, cast.nora).get("/billing/plan/").content.decode()
+    assert text in page
+    Visitor(host_of(cast.acme)).post("/password/reset/", {"email": "paul@acme-plumbing.example"})
+    assert text in mails()[-1].body
+
+
+def test_b13_signing_out_takes_a_post_and_forgets_the_pages(cast: Cast) -> None:
+    browser, _ = sign_in("nora@northlight.example")
+    browser.get("/sign-out/")
+    assert is_signed_in(browser)
+    answer = browser.post("/sign-out/")
+    assert answer.headers["Clear-Site-Data"] == '"cache"'
+    assert not is_signed_in(browser)
+
+
+def test_b13_a_page_for_one_person_is_stored_nowhere(cast: Cast) -> None:
+    browser, _ = sign_in("nora@northlight.example")
+    for path in ("/settings/", "/settings/roles/", "/billing/plan/", "/security/", "/security/sessions/"):
+        assert "no-store" in browser.get(path).headers["Cache-Control"], path
+
+
+@pytest.mark.parametrize(("who", "lasts"), [("nora", timedelta(hours=24)), ("paul", timedelta(days=14))])
+def test_b14_a_busy_session_ends_all_the_same(cast: Cast, who: str, lasts: timedelta) -> None:
+    host = PLATFORM if who == "nora" else host_of(cast.acme)
+    began = clock.now()
+    with time_machine.travel(began, tick=False) as travel:
+        browser, _ = sign_in(getattr(cast, who).email, host)
+        step = timedelta(hours=11)
+        while clock.now() + step < began + lasts:
+            travel.shift(step)
+            assert is_signed_in(browser)
+        travel.move_to(began + lasts + timedelta(seconds=1))
+        assert not is_signed_in(browser)
+
+
+def test_b14_an_idle_session_ends(cast: Cast) -> None:
+    with time_machine.travel(clock.now(), tick=False) as travel:
+        browser, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
+        travel.shift(timedelta(hours=11, minutes=59))
+        assert is_signed_in(browser)
+        travel.shift(timedelta(hours=12))
+        assert not is_signed_in(browser)
+
+
+def test_b15_a_session_can_be_seen_and_ended_from_elsewhere(cast: Cast) -> None:
+    stolen, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme), REMOTE_ADDR="203.0.113.9", headers={"user-agent": "Thief/1"})
+    assert is_signed_in(stolen)
+    mine, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
+    assert "Thief/1" in mine.get("/security/sessions/").content.decode()
+    assert UserSession.objects.filter(user=cast.paul).count() == 2
+    mine.post("/security/sessions/")
+    assert is_signed_in(mine)
+    assert not is_signed_in(stolen)
+
+
+@pytest.mark.parametrize("elsewhere", ["koala", "beacon", "platform"])
+def test_a05_a_session_replayed_on_another_host_opens_nothing_and_dies(cast: Cast, elsewhere: str) -> None:
+    browser, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
+    assert is_signed_in(browser)
+    host = PLATFORM if elsewhere == "platform" else host_of(getattr(cast, elsewhere))
+    replay = Visitor(host)
+    replay.cookies[COOKIE] = cookie_of(browser)
+    assert not is_signed_in(replay)
+    assert AuditRecord.objects.filter(action="session.refused", subject="paul@acme-plumbing.example").count() == 1
+    assert not is_signed_in(browser)
+
+
+def test_e15_a_code_is_good_in_its_own_session_only(cast: Cast, mails: Mails) -> None:
+    asked = Visitor(host_of(cast.acme))
+    asked.post("/password/reset/", {"email": "paul@acme-plumbing.example"})
+    code = code_in(mails()[-1])
+    for host in (host_of(cast.koala), host_of(cast.beacon), PLATFORM):
+        replay = Visitor(host)
+        replay.cookies[COOKIE] = cookie_of(asked)
+        assert replay.post("/password/reset/code/", {"code": code}).headers["Location"] == "/sign-in/"
+    assert User.objects.get(pk=cast.paul.pk).check_password(PASSWORD)
