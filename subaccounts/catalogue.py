@@ -1,7 +1,7 @@
 """What stands in one schema, read from PostgreSQL's catalogue: as statements that rebuild it, and as a digest.
 
 Both read with nothing but `pg_catalog` in the search path, so that PostgreSQL writes every name with its schema and the
-schema's own name can be replaced by `TOKEN` (it is 64 random bits, nothing else contains it). The digest is taken from
+schema's own name can be replaced by `STAND_IN` (it is 64 random bits, nothing else contains it). The digest is taken from
 more than the statements can express (storage, policies, comments, statistics …), so a migration that uses something they
 leave out is noticed when the template is built.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection
 
-TOKEN = "{{workspace}}"
+STAND_IN = "{{workspace}}"
 
 
 def statements(schema: str) -> list[str]:
@@ -34,7 +34,7 @@ def statements(schema: str) -> list[str]:
             *_column(_TRIGGERS, schema),
             *_column(_COMMENTS, schema),
         ]
-    return [statement.replace(schema, TOKEN) for statement in found]
+    return [statement.replace(schema, STAND_IN) for statement in found]
 
 
 def digest(schema: str) -> str:

@@ -77,9 +77,10 @@ def the_pooler_follows(app_configs: Any, databases: Iterable[str] | None = None,
 
 def _paths_leak(alias: str) -> bool:
     """Two connections take turns: what one sets outside a transaction, the other must never see."""
-    parameters = connections[alias].get_connection_params()
+    database: Any = connections[alias]
+    parameters = database.get_connection_params()
     del parameters["cursor_factory"], parameters["context"]
-    connect = connections[alias].Database.connect
+    connect = database.Database.connect
     mine = f"probe_{threading.get_ident()}"
     with connect(**parameters, autocommit=True) as one, connect(**parameters, autocommit=True) as other:
         for _ in range(5):

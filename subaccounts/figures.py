@@ -1,8 +1,9 @@
 """What sub-accounts did per day, in public: deeds add, agency pages sum. No page ever looks into many workspaces."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
+from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet, Sum
@@ -73,5 +74,5 @@ def _rows(of: Agency | SubAccount, first: date, last: date) -> QuerySet[DailyFig
     return rows.filter(sub_account__agency=of) if isinstance(of, Agency) else rows.filter(sub_account=of)
 
 
-def _figures(row: dict[str, int | None]) -> Figures:
+def _figures(row: Mapping[str, Any]) -> Figures:
     return Figures(**{name: row[name] or 0 for name in NAMES})

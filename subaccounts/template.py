@@ -77,7 +77,7 @@ def current() -> WorkspaceTemplate:
 
 def execute(template: WorkspaceTemplate, schema: str) -> None:
     """Build the schema `schema` from `template`, in one round trip."""
-    script = ";\n".join(template.statements).replace(catalogue.TOKEN, schema)
+    script = ";\n".join(template.statements).replace(catalogue.STAND_IN, schema)
     with connection.cursor() as cursor:
         cursor.execute(script)
 

@@ -21,3 +21,4 @@ for number in count():
     opening.open_sub_account(
         agency=agency, first_name="Kim", last_name=name, slug=name, email=f"{name}@killed.example", by=system("opener")
     )
+    print("opened", flush=True)

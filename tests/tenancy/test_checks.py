@@ -13,7 +13,8 @@ from workspace.models import Contact
 
 def test_the_border_is_closed_today() -> None:
     assert checks.the_border_is_closed(None) == []
-    assert Contact in checks.workspace_models() and Contact not in checks.public_models()
+    assert Contact in checks.workspace_models()
+    assert Contact not in checks.public_models()
 
 
 @isolate_apps("workspace", "agency")

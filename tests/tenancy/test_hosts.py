@@ -59,9 +59,12 @@ def test_platform_workspace_own_domain_and_nobody(cast: Cast, settings: Settings
     Domain.objects.create(domain="chat.acme-plumbing.example", tenant=cast.acme, is_primary=False)
     base = settings.BASE_DOMAIN
     platform, workspace, own = (hosts.site_for(host) for host in (base, f"acme-plumbing.{base}", "Chat.Acme-Plumbing.example"))
-    assert platform and (platform.kind, platform.sub_account, platform.realm) == ("platform", None, None)
-    assert workspace and (workspace.sub_account, workspace.realm, workspace.host) == (cast.acme, cast.northlight, f"acme-plumbing.{base}")
-    assert own and own.sub_account == cast.acme
+    assert platform
+    assert (platform.kind, platform.sub_account, platform.realm) == ("platform", None, None)
+    assert workspace
+    assert (workspace.sub_account, workspace.realm, workspace.host) == (cast.acme, cast.northlight, f"acme-plumbing.{base}")
+    assert own
+    assert own.sub_account == cast.acme
     assert hosts.site_for(f"nobody.{base}") is None
 
 
@@ -75,11 +78,17 @@ def test_an_answer_is_kept_and_each_request_has_its_own_copy(cast: Cast, setting
     host = f"acme-plumbing.{settings.BASE_DOMAIN}"
     with django_assert_num_queries(1):
         first, second = hosts.site_for(host), hosts.site_for(host)
-    assert first and second and first.sub_account and second.sub_account and first.agency
+    assert first
+    assert second
+    assert first.sub_account
+    assert second.sub_account
+    assert first.agency
     first.sub_account.name, first.agency.name = "Spoilt", "Spoilt"
     with django_assert_num_queries(0):
         third = hosts.site_for(host)
-    assert third and third.sub_account and third.agency
+    assert third
+    assert third.sub_account
+    assert third.agency
     assert (third.sub_account.name, third.agency.name) == ("Acme Plumbing", "Northlight Digital")
 
 
@@ -87,16 +96,21 @@ def test_a_suspension_is_seen_although_the_answer_is_kept(cast: Cast, settings: 
     settings.HOST_CACHE_SECONDS = 60
     host = f"acme-plumbing.{settings.BASE_DOMAIN}"
     before = hosts.site_for(host)
-    assert before and before.sub_account and before.sub_account.suspension is None
+    assert before
+    assert before.sub_account
+    assert before.sub_account.suspension is None
     cast.acme.suspensions.create(suspended_by="Nora")
     after = hosts.site_for(host)
-    assert after and after.sub_account and after.sub_account.suspension is not None
+    assert after
+    assert after.sub_account
+    assert after.sub_account.suspension is not None
 
 
 def test_a_change_drops_the_answers_at_commit(cast: Cast, settings: Settings, django_capture_on_commit_callbacks: Any) -> None:
     settings.HOST_CACHE_SECONDS = 60
     base = settings.BASE_DOMAIN
-    assert hosts.site_for(f"new.{base}") is None and hosts.site_for(f"acme-plumbing.{base}")
+    assert hosts.site_for(f"new.{base}") is None
+    assert hosts.site_for(f"acme-plumbing.{base}")
     with django_capture_on_commit_callbacks(execute=True):
         Domain.objects.create(domain=f"new.{base.partition(':')[0]}", tenant=cast.acme, is_primary=False)
     assert hosts.site_for(f"new.{base}")

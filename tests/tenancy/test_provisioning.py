@@ -59,7 +59,8 @@ def test_a_failed_opening_leaves_nothing_and_gives_the_spare_back(transactional_
             assert provisioning.take_workspace()[0] == spare.schema_name
             provisioning.take_workspace()
             raise ZeroDivisionError
-    assert schemas() == before and SpareWorkspace.objects.filter(pk=spare.pk).exists()
+    assert schemas() == before
+    assert SpareWorkspace.objects.filter(pk=spare.pk).exists()
     provisioning._drop_spare(spare.schema_name)
 
 
@@ -75,7 +76,8 @@ def test_a_spare_is_taken_at_most_once_by_eight_threads(transactional_db: None) 
 
     with ThreadPoolExecutor(8) as threads:
         taken = list(threads.map(take, range(8)))
-    assert len(set(taken)) == 8 and spares < set(taken)
+    assert len(set(taken)) == 8
+    assert spares < set(taken)
     assert not SpareWorkspace.objects.exists()
     for schema in taken:
         template.drop(schema)

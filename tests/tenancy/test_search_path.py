@@ -139,7 +139,8 @@ def test_a_refused_set_raises_and_drops_the_connection(pair: Pair, monkeypatch: 
     with enter(pair.other), pytest.raises(OperationalError, match="refusing to run"):
         whose_contacts()
     monkeypatch.undo()
-    assert dropped.closed and connection.connection is None
+    assert dropped.closed
+    assert connection.connection is None
     with enter(pair.other):
         assert whose_contacts() == {pair.other.schema_name}
 
@@ -211,7 +212,8 @@ def test_a_thread_starts_in_public(pair: Pair) -> None:
         thread = threading.Thread(target=look)
         thread.start()
         thread.join()
-    assert seen[0] == "public" and isinstance(seen[1], ProgrammingError)
+    assert seen[0] == "public"
+    assert isinstance(seen[1], ProgrammingError)
 
 
 @pytest.fixture

@@ -41,18 +41,21 @@ def test_the_body_runs_inside_the_workspace_of_its_sub_account(cast: Cast) -> No
 
 def test_without_a_sub_account_it_fails(cast: Cast) -> None:
     result = note_contact.apply(args=["Vera"])
-    assert isinstance(result.result, TypeError) and ran == []
+    assert isinstance(result.result, TypeError)
+    assert ran == []
 
 
 def test_for_an_unknown_sub_account_it_never_runs(cast: Cast) -> None:
     result = note_contact.apply(args=["Vera"], kwargs={"sub_account_id": str(uuid4())})
-    assert isinstance(result.result, WorkspaceGone) and ran == []
+    assert isinstance(result.result, WorkspaceGone)
+    assert ran == []
 
 
 def test_for_a_removed_sub_account_it_never_runs(cast: Cast) -> None:
     SubAccount.objects.filter(pk=cast.acme.pk).update(status=SubAccount.REMOVED)
     result = note_contact.apply(args=["Vera"], kwargs={"sub_account_id": str(cast.acme.public_id)})
-    assert isinstance(result.result, WorkspaceGone) and ran == []
+    assert isinstance(result.result, WorkspaceGone)
+    assert ran == []
 
 
 def test_without_a_database_it_never_runs(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +68,8 @@ def test_without_a_database_it_never_runs(cast: Cast, monkeypatch: pytest.Monkey
         patched.setattr(connection, "ensure_connection", down)
         patched.setattr(connection, "_cursor", lambda name=None: down())
         result = note_contact.apply(args=["Vera"], kwargs={"sub_account_id": public_id})
-    assert isinstance(result.result, OperationalError) and ran == []
+    assert isinstance(result.result, OperationalError)
+    assert ran == []
 
 
 def test_a_task_that_forgot_its_workspace_fails(cast: Cast) -> None:
@@ -75,4 +79,5 @@ def test_a_task_that_forgot_its_workspace_fails(cast: Cast) -> None:
 
 def test_a_failing_body_leaves_the_worker_in_public(cast: Cast) -> None:
     result = note_contact.apply(args=["x" * 500], kwargs={"sub_account_id": str(cast.acme.public_id)})
-    assert result.failed() and connection.schema_name == "public"
+    assert result.failed()
+    assert connection.schema_name == "public"

@@ -82,7 +82,8 @@ def test_seed_rows_and_sequences_come_along(schema: str) -> None:
                 f'"Note" FROM {name}.parent p LEFT JOIN {name}.child c ON c.parent_id = p.id ORDER BY p.id'
             )
             rows.append(cursor.fetchall())
-    assert len(rows[0]) == 3 and rows[0] == rows[1]
+    assert len(rows[0]) == 3
+    assert rows[0] == rows[1]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_the_digest_sees_every_change(schema: str, change: str) -> None:
     before = catalogue.digest(schema)
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("DELETE FROM {name}.child".format(name=schema))
+        cursor.execute(f"DELETE FROM {schema}.child")
         cursor.execute(change.format(name=schema))
     assert catalogue.digest(schema) != before
 
@@ -147,7 +148,8 @@ def test_every_foreign_key_is_a_statement_of_its_own(db: None) -> None:
 def test_the_fingerprint_follows_names_and_contents_of_the_workspace_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
     before = template.current_fingerprint.__wrapped__()
     files = list(template._migration_files("workspace"))
-    assert before == template.current_fingerprint.__wrapped__() and len(before) == hashlib.sha256().digest_size * 2
+    assert before == template.current_fingerprint.__wrapped__()
+    assert len(before) == hashlib.sha256().digest_size * 2
 
     def with_files(changed: list[tuple[str, bytes]]) -> str:
         monkeypatch.setattr(template, "_migration_files", lambda label: iter(changed))

@@ -48,7 +48,7 @@ def test_only_generated_names_are_entered(name: str) -> None:
 
 
 def test_with_sub_account_is_refused(pair: Pair) -> None:
-    with pytest.raises(TypeError, match="tenancy.enter"):
+    with pytest.raises(TypeError, match=r"tenancy\.enter"):
         pair.one.__enter__()
 
 
@@ -93,7 +93,8 @@ def test_threads_and_failing_transactions_never_mix_two_workspaces(pair: Pair) -
 
     with ThreadPoolExecutor(8) as threads:
         reads = sum(threads.map(work, range(8)))
-    assert reads == 8 * 40 * 2 and wrong == []
+    assert reads == 8 * 40 * 2
+    assert wrong == []
 
 
 def look_and_fail(sub_account: SubAccount, turn: int, wrong: list[str]) -> int:
@@ -157,4 +158,5 @@ def test_a_bystander_signs_in_while_workspaces_open_and_drop_beside_an_open_writ
         assert not worker.is_alive()
         state.stop.set()
         thread.join(20)
-    assert len(state.waits) > 5 and max(state.waits) < 1
+    assert len(state.waits) > 5
+    assert max(state.waits) < 1
