@@ -6,4 +6,5 @@ class SubAccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from subaccounts import checks  # noqa: F401  (registers the system checks; models are not loaded before this)
+        # Registers the system checks and the receiver of sign-outs; models are not loaded before this.
+        from subaccounts import checks, leaving  # noqa: F401

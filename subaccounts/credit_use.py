@@ -10,7 +10,7 @@ from django.db.models import Case, F, IntegerField, Q, QuerySet, Sum, When
 from django.db.models.functions import TruncDate
 
 from agency.models import Agency
-from credits.books import USED, book
+from credits.books import USED, VOIDED, book
 from credits.models import Entry
 from subaccounts.models import SubAccount
 
@@ -43,10 +43,9 @@ def by_day(agency: Agency, first: date, *, sub_account: SubAccount | None = None
 
 
 def _entries(agency: Agency, first: date) -> QuerySet[Entry]:
-    """Uses and their voids. An entry's id begins with its milliseconds, so the range reads only the months it needs."""
+    """Uses, and the voids that gave uses back. An entry's id begins with its milliseconds, so the range reads only the months it needs."""
     start = datetime.combine(first, time.min, tzinfo=ZoneInfo(agency.time_zone))
-    used = book(USED, UNIT)
-    moved = Q(to_wallet_id=used) | Q(from_wallet_id=used)
+    moved = Q(to_wallet_id=book(USED, UNIT)) | Q(from_wallet_id=book(VOIDED, UNIT))
     return Entry.objects.filter(moved, agency_id=agency.public_id, pk__gte=UUID(int=int(start.timestamp() * 1000) << 80))
 
 

@@ -22,7 +22,7 @@ STATUSES = [("", "All"), ("active", "Active"), ("suspended", "Suspended")]
 def sub_account_list(request: HttpRequest) -> HttpResponse:
     agency = request.agency
     wish = listing.Wish(
-        search=request.GET.get("q", "").strip()[:120],
+        search=request.GET.get("q", "").replace("\x00", "").strip()[:120],
         status=request.GET.get("status", ""),
         sort=request.GET.get("sort", listing.DEFAULT_SORT),
     )

@@ -1,0 +1,272 @@
+"""Section C of the threats: the way into a client's workspace and out of it."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.db import connection
+
+from agency.models import AuditRecord, Membership, User
+from kit import clock
+from subaccounts import hop, lifecycle
+from subaccounts.models import Access, Assist, Hop, SubAccount
+from tests.cast import PLATFORM, TESTS, Cast, Visitor, host_of
+
+
+class Browser:
+    """One browser: a cookie jar per host."""
+
+    def __init__(self, user: User | None = None) -> None:
+        self.jars: dict[str, Visitor] = {PLATFORM: Visitor(PLATFORM, user)}
+
+    def on(self, host: str) -> Visitor:
+        return self.jars.setdefault(host, Visitor(host))
+
+    def token_for(self, sub_account: SubAccount, *, host: str = "") -> str:
+        """Steps 1 to 3: click, nonce, token."""
+        platform = self.on(PLATFORM)
+        platform.post(f"/sub-accounts/{sub_account.public_id}/enter/")
+        to_platform = self.on(host or host_of(sub_account)).get("/hop/")["Location"]
+        page = platform.get(f"{urlsplit(to_platform).path}?{urlsplit(to_platform).query}").content.decode()
+        (token,) = re.findall(r'name="token" value="([^"]+)"', page)
+        return token
+
+    def enter(self, sub_account: SubAccount) -> Any:
+        return self.on(host_of(sub_account)).post("/hop/", {"token": self.token_for(sub_account)})
+
+
+def lives(browser: Browser, sub_account: SubAccount) -> bool:
+    """Whether this browser is anybody on the workspace's host; strangers are sent to the sign-in page."""
+    return "/sign-in/" not in browser.on(host_of(sub_account)).get("/security/").headers.get("Location", "")
+
+
+def test_an_agency_person_enters_and_returns(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+
+    answer = browser.enter(cast.acme)
+
+    assert (answer.status_code, answer["Location"]) == (302, "/")
+    begun = Assist.objects.get(user=cast.nora, sub_account=cast.acme)
+    assert begun.expires_at - begun.started_at == timedelta(minutes=30)
+    back = browser.on(host_of(cast.acme)).post("/assist/return/")
+    assert f"http://{PLATFORM}/sub-accounts/{cast.acme.public_id}/" in back.content.decode()
+    begun.refresh_from_db()
+    assert begun.ended_at is not None
+    assert not lives(browser, cast.acme)
+
+
+def test_c01_a_replayed_token_opens_nothing_and_is_on_the_record(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+    token = browser.token_for(cast.acme)
+    workspace = browser.on(host_of(cast.acme))
+    nonce = workspace.cookies[hop.NONCE_COOKIE].value
+
+    first = workspace.post("/hop/", {"token": token})
+    again = Visitor(host_of(cast.acme))
+    again.cookies[hop.NONCE_COOKIE] = nonce
+    second = again.post("/hop/", {"token": token})
+
+    assert (first.status_code, second.status_code) == (302, 404)
+    assert Assist.objects.filter(user=cast.nora).count() == 1
+    assert AuditRecord.objects.get(action="assist.refused").after == {"cause": "used before"}
+
+
+def test_c02_a_token_lives_sixty_seconds(cast: Cast) -> None:
+    with time_machine.travel(clock.now(), tick=False) as moved:
+        early, late = Browser(cast.nora), Browser(cast.nora)
+        early_token, late_token = early.token_for(cast.acme), late.token_for(cast.koala)
+        moved.shift(59)
+        assert early.on(host_of(cast.acme)).post("/hop/", {"token": early_token}).status_code == 302
+        moved.shift(2)
+        assert late.on(host_of(cast.koala)).post("/hop/", {"token": late_token}).status_code == 404
+
+
+def test_c03_a_token_for_one_host_is_burned_on_another(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+    token = browser.token_for(cast.acme)
+    unknown = Visitor(host_of(cast.koala)).post("/hop/", {"token": "x" * 43})
+
+    elsewhere = Visitor(host_of(cast.koala)).post("/hop/", {"token": token})
+    at_home = browser.on(host_of(cast.acme)).post("/hop/", {"token": token})
+
+    assert (elsewhere.status_code, at_home.status_code, unknown.status_code) == (404, 404, 404)
+    assert elsewhere.content == unknown.content
+    assert not Assist.objects.filter(user=cast.nora).exists()
+
+
+def test_c04_the_token_is_in_no_address_and_stored_only_as_a_hash(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+    platform = browser.on(PLATFORM)
+    platform.post(f"/sub-accounts/{cast.acme.public_id}/enter/")
+    location = browser.on(host_of(cast.acme)).get("/hop/")["Location"]
+    page = platform.get(f"{urlsplit(location).path}?{urlsplit(location).query}")
+    (token,) = re.findall(r'name="token" value="([^"]+)"', page.content.decode())
+
+    assert token not in location
+    assert page["Referrer-Policy"] == "no-referrer"
+    assert "no-store" in page["Cache-Control"]
+    assert Hop.objects.get(user=cast.nora).token_hash == hop.hashed(token)
+    assert f"form-action 'self' http://{host_of(cast.acme)}" in page["Content-Security-Policy"]
+    assert len(token) >= 43
+
+
+def test_c05_a_token_from_another_browser_opens_nothing(cast: Cast) -> None:
+    attacker, victim = Browser(cast.nora), Browser()
+    token = attacker.token_for(cast.acme)
+
+    without_nonce = victim.on(host_of(cast.acme)).post("/hop/", {"token": token})
+
+    assert without_nonce.status_code == 404
+    assert AuditRecord.objects.get(action="assist.refused").after == {"cause": "another browser"}
+
+
+def test_c05_somebody_signed_in_on_the_host_is_not_replaced(cast: Cast) -> None:
+    attacker = Browser(cast.nora)
+    token = attacker.token_for(cast.acme)
+    paul = Visitor(host_of(cast.acme), cast.paul)
+    before = paul.session["_auth_user_id"]
+
+    assert paul.get("/hop/").status_code == 409
+    assert paul.post("/hop/", {"token": token}).status_code == 409
+    assert paul.session["_auth_user_id"] == before
+
+
+def test_c05_a_forged_start_does_nothing(cast: Cast) -> None:
+    nora = Visitor(PLATFORM, cast.nora, enforce_csrf_checks=True)
+
+    assert nora.post(f"/sub-accounts/{cast.acme.public_id}/enter/").status_code == 403
+    assert nora.get(f"/hop/?nonce={'0' * 64}").status_code == 302
+    assert not Hop.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("who", "client", "status"),
+    [
+        ("nora", "acme", 200),
+        ("adam", "koala", 200),
+        ("mia", "acme", 200),
+        ("mia", "koala", 404),
+        ("nora", "beacon", 404),
+        ("rita", "acme", 404),
+        ("rita", "beacon", 200),
+        ("paul", "acme", 302),
+        ("tess", "acme", 302),
+    ],
+)
+def test_c06_who_may_start_an_assist_where(cast: Cast, who: str, client: str, status: int) -> None:
+    browser = Visitor(PLATFORM, getattr(cast, who))
+
+    answer = browser.post(f"/sub-accounts/{getattr(cast, client).public_id}/enter/")
+
+    assert answer.status_code == status
+    if status == 302:
+        assert "/sign-in/" in answer["Location"]
+
+
+def test_c07_from_an_assist_no_other_can_be_started(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+    browser.enter(cast.acme)
+    inside = browser.on(host_of(cast.acme))
+
+    assert inside.post(f"/sub-accounts/{cast.koala.public_id}/enter/").status_code == 404
+    stolen = Visitor(PLATFORM)
+    stolen.cookies = inside.cookies
+    assert "/sign-in/" in stolen.get("/sub-accounts/")["Location"]
+    assert Assist.objects.filter(user=cast.nora).count() == 1
+
+
+@pytest.mark.parametrize("change", ["membership", "grant", "person"])
+def test_c08_whoever_loses_the_right_is_out_with_the_next_request_and_can_still_return(cast: Cast, change: str) -> None:
+    browser = Browser(cast.mia)
+    browser.enter(cast.acme)
+    if change == "membership":
+        Membership.objects.filter(user=cast.mia).delete()
+    elif change == "grant":
+        Access.objects.filter(user=cast.mia).delete()
+    else:
+        User.objects.filter(pk=cast.mia.pk).update(is_active=False)
+
+    assert not lives(browser, cast.acme)
+    assert browser.on(host_of(cast.acme)).post("/assist/return/").status_code == 200
+
+
+def test_c08_a_right_lost_between_token_and_arrival(cast: Cast) -> None:
+    browser = Browser(cast.mia)
+    token = browser.token_for(cast.acme)
+    Access.objects.filter(user=cast.mia).delete()
+
+    assert browser.on(host_of(cast.acme)).post("/hop/", {"token": token}).status_code == 404
+    assert AuditRecord.objects.get(action="assist.refused").after == {"cause": "no longer allowed"}
+
+
+def test_c09_begin_and_end_are_on_the_record_of_both_sides(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+    browser.enter(cast.acme)
+    browser.on(host_of(cast.acme)).post("/assist/return/")
+
+    records = AuditRecord.objects.filter(action__in=["assist.begun", "assist.ended"])
+    assert records.count() == 2
+    for record in records:
+        assert record.agency == cast.northlight
+        assert record.sub_account_id == cast.acme.public_id
+        assert record.on_behalf_of == "Acme Plumbing"
+        assert record.actor_id == str(cast.nora.public_id)
+
+
+def test_c12_an_assist_ends_after_thirty_minutes_however_busy(cast: Cast) -> None:
+    with time_machine.travel(clock.now(), tick=False) as moved:
+        browser = Browser(cast.nora)
+        browser.enter(cast.acme)
+        moved.shift(timedelta(minutes=29))
+        assert lives(browser, cast.acme)
+        moved.shift(timedelta(minutes=2))
+        assert not lives(browser, cast.acme)
+
+
+def test_c12_signing_out_of_the_agency_ends_it(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+    browser.enter(cast.acme)
+
+    browser.on(PLATFORM).post("/sign-out/")
+
+    assert not Assist.objects.get(user=cast.nora).is_open
+    assert not lives(browser, cast.acme)
+
+
+def test_c13_in_a_suspended_workspace_the_agency_may_look_but_change_nothing(cast: Cast) -> None:
+    lifecycle.suspend(sub_account=cast.acme, policy="lockout", by=TESTS)
+
+    assert Browser(cast.nora).enter(cast.acme).status_code == 302
+
+
+def test_c14_the_token_goes_only_to_our_own_host(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+
+    page = browser.on(PLATFORM).post(f"/sub-accounts/{cast.acme.public_id}/enter/").content.decode()
+
+    assert re.findall(r'content="0;url=([^"]+)"', page) == [f"http://{host_of(cast.acme)}/hop/"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_c01_of_twenty_at_once_exactly_one_gets_in() -> None:
+    nora = Cast().nora
+    host, nonce = f"race-{uuid4().hex}.localhost", hop.new_nonce()
+    token = hop.issue(user=nora, host=host, purpose=Hop.SWITCH, nonce_hash=hop.hashed(nonce))
+
+    def arrive(_: int) -> bool:
+        try:
+            return hop.consume(token=token, host=host, purpose=Hop.SWITCH, nonce=nonce) == nora
+        except hop.HopRefused:
+            return False
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        got_in = list(pool.map(arrive, range(20)))
+
+    assert got_in.count(True) == 1
