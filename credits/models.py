@@ -70,6 +70,10 @@ class Wallet(models.Model):
         """What can be spent now, as of the moment the row was read."""
         return self.balance - self.held
 
+    @property
+    def is_low(self) -> bool:
+        return self.low_at is not None and self.balance < self.low_at
+
 
 class Grant(models.Model):
     """What is left of one credit to a wallet. Lower `priority` is spent first, then sooner expiry, then older."""

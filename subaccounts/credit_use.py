@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, F, IntegerField, Q, QuerySet, Sum, When
+from django.db.models import BigIntegerField, Case, F, Q, QuerySet, Sum, When
 from django.db.models.functions import TruncDate
 
 from agency.models import Agency
@@ -29,9 +29,9 @@ def totals_query(agency: Agency, first: date) -> QuerySet[Entry, dict[str, Any]]
     return entries.order_by().values("sub_account_id").annotate(total=_used()).values("sub_account_id", "total")
 
 
-def by_day(agency: Agency, first: date, *, sub_account: SubAccount | None = None) -> dict[date, dict[UUID, int]]:
-    """For each day (in the agency's time zone) what each sub-account used. One query."""
-    entries = _entries(agency, first)
+def by_day(agency: Agency, first: date, *, sub_account: SubAccount | None = None, unit: str = UNIT) -> dict[date, dict[UUID, int]]:
+    """For each day (in the agency's time zone) what each sub-account used of `unit`. One query."""
+    entries = _entries(agency, first, unit)
     if sub_account is not None:
         entries = entries.filter(sub_account_id=sub_account.public_id)
     day = TruncDate("at", tzinfo=ZoneInfo(agency.time_zone))
@@ -42,13 +42,13 @@ def by_day(agency: Agency, first: date, *, sub_account: SubAccount | None = None
     return days
 
 
-def _entries(agency: Agency, first: date) -> QuerySet[Entry]:
+def _entries(agency: Agency, first: date, unit: str = UNIT) -> QuerySet[Entry]:
     """Uses, and the voids that gave uses back. An entry's id begins with its milliseconds, so the range reads only the months it needs."""
     start = datetime.combine(first, time.min, tzinfo=ZoneInfo(agency.time_zone))
-    moved = Q(to_wallet_id=book(USED, UNIT)) | Q(from_wallet_id=book(VOIDED, UNIT))
+    moved = Q(to_wallet_id=book(USED, unit)) | Q(from_wallet_id=book(VOIDED, unit))
     return Entry.objects.filter(moved, agency_id=agency.public_id, pk__gte=UUID(int=int(start.timestamp() * 1000) << 80))
 
 
 def _used() -> Sum:
-    is_use = When(to_wallet_id=book(USED, UNIT), then=F("amount"))
-    return Sum(Case(is_use, default=-F("amount"), output_field=IntegerField()))
+    is_void = When(kind="void", then=-F("amount"))
+    return Sum(Case(is_void, default=F("amount"), output_field=BigIntegerField()))

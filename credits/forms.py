@@ -1,0 +1,34 @@
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+
+from credits.models import LARGEST, Unit
+
+
+class ThresholdForm(forms.Form):
+    """The low-balance alert of one pool, typed in whole units."""
+
+    low_at = forms.DecimalField(
+        label="Alert below", required=False, min_value=0, decimal_places=2, help_text="Leave it empty for no alert."
+    )
+
+    def __init__(self, *args: Any, unit: Unit, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.unit = unit
+        field = self.fields["low_at"]
+        field.label = f"Alert below how many {unit.plural}"
+        assert isinstance(field, forms.DecimalField)
+        if unit.steps == 1:
+            field.widget.attrs["step"] = 1
+
+    def clean_low_at(self) -> int | None:
+        wish: Decimal | None = self.cleaned_data["low_at"]
+        if wish is None:
+            return None
+        steps = wish * self.unit.steps
+        if steps != int(steps):
+            raise forms.ValidationError(f"There are no parts of a {self.unit.name}: give a whole number.")
+        if steps > LARGEST:
+            raise forms.ValidationError("This is more than a wallet can hold: give a smaller number.")
+        return int(steps)
