@@ -19,6 +19,7 @@ urlpatterns = [
     path("", landing, name="landing"),
     path("", include("whitelabel.urls")),
     path("", include("subaccounts.urls")),
+    path("credits/", include("credits.urls")),
     *entrance,
     *agency_pages,
     *billing_pages,
