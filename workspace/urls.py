@@ -2,9 +2,37 @@
 
 from django.urls import path
 
-from workspace.views import widget
+from workspace.views import chatbots, faqs, home, inbox, widget
 
 urlpatterns = [
+    path("", home.workspace_home, name="workspace_home"),
+    path("usage/", home.workspace_usage, name="workspace_usage"),
+    path("settings/", home.workspace_settings, name="workspace_settings"),
+    path("inbox/", inbox.conversation_list, name="conversation_list"),
+    path("inbox/<uuid:public_id>/", inbox.conversation_thread, name="conversation_thread"),
+    path("inbox/<uuid:public_id>/answer/", inbox.conversation_answer, name="conversation_answer"),
+    path("inbox/<uuid:public_id>/status/", inbox.conversation_status, name="conversation_status"),
+    path("leads/", inbox.lead_list, name="lead_list"),
+    path("leads/export.csv", inbox.lead_export, name="lead_export"),
+    path("leads/<uuid:public_id>/handling/", inbox.lead_handling, name="lead_handling"),
+    path("chatbots/", chatbots.chatbot_list, name="chatbot_list"),
+    path("chatbots/new/", chatbots.chatbot_new, name="chatbot_new"),
+    path("chatbots/<uuid:public_id>/", chatbots.chatbot, name="chatbot"),
+    path("chatbots/<uuid:public_id>/edit/", chatbots.chatbot_edit, name="chatbot_edit"),
+    path("chatbots/<uuid:public_id>/activation/", chatbots.chatbot_activation, name="chatbot_activation"),
+    path("chatbots/<uuid:public_id>/removal/", chatbots.chatbot_removal, name="chatbot_removal"),
+    path("chatbots/<uuid:public_id>/install/", chatbots.chatbot_install, name="chatbot_install"),
+    path("chatbots/<uuid:public_id>/test/", chatbots.chatbot_test, name="chatbot_test"),
+    path("chatbots/<uuid:public_id>/faqs/", faqs.faq_list, name="faq_list"),
+    path("chatbots/<uuid:public_id>/faqs/new/", faqs.faq_new, name="faq_new"),
+    path("chatbots/<uuid:public_id>/faqs/import/", faqs.faq_import_new, name="faq_import_new"),
+    path("chatbots/<uuid:public_id>/faqs/template.csv", faqs.faq_import_template, name="faq_import_template"),
+    path("chatbots/<uuid:public_id>/faqs/<uuid:faq_id>/", faqs.faq, name="faq"),
+    path("chatbots/<uuid:public_id>/faqs/<uuid:faq_id>/deletion/", faqs.faq_deletion, name="faq_deletion"),
+    path("chatbots/<uuid:public_id>/imports/<uuid:import_id>/", faqs.faq_import, name="faq_import"),
+    path("chatbots/<uuid:public_id>/imports/<uuid:import_id>/confirmation/", faqs.faq_import_confirmation, name="faq_import_confirmation"),
+    path("chatbots/<uuid:public_id>/imports/<uuid:import_id>/cancellation/", faqs.faq_import_cancellation, name="faq_import_cancellation"),
+    path("chatbots/<uuid:public_id>/imports/<uuid:import_id>/rejected.csv", faqs.faq_import_failures, name="faq_import_failures"),
     path("widget.js", widget.script, name="widget_script"),
     path("widget/<uuid:public_id>/", widget.frame, name="widget"),
     path("widget/<uuid:public_id>/session/", widget.session, name="widget_session"),

@@ -1,18 +1,33 @@
+from typing import Any
+
+from django.apps import apps
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
-from django.db.models.functions import Upper
+from django.db.models.functions import Coalesce, Upper
 from django.urls import reverse
 
 from kit import clock
 from kit.ids import uuid7
 
 
+def _count(rows: models.QuerySet[Any]) -> Coalesce:
+    counted = rows.order_by().values("chatbot").annotate(count=models.Count("pk")).values("count")
+    return Coalesce(models.Subquery(counted), 0, output_field=models.IntegerField())
+
+
 class ChatbotQuerySet(models.QuerySet["Chatbot"]):
     def present(self) -> "ChatbotQuerySet":
         """Those that were not removed; a removed one stays for the conversations it had."""
         return self.filter(removed_at=None)
+
+    def with_counts(self) -> "ChatbotQuerySet":
+        """With `faq_count` and `conversation_count`."""
+        return self.annotate(
+            faq_count=_count(Faq.objects.filter(chatbot=models.OuterRef("pk"))),
+            conversation_count=_count(apps.get_model("workspace", "Conversation")._default_manager.filter(chatbot=models.OuterRef("pk"))),
+        )
 
     def answering(self) -> "ChatbotQuerySet":
         return self.present().filter(is_active=True)
@@ -109,3 +124,7 @@ class FaqImport(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("faq_import", args=[self.chatbot.public_id, self.public_id])
+
+    @property
+    def progress_line(self) -> str:
+        return f"{self.done:,} of {self.total:,} rows"
