@@ -15,7 +15,7 @@ PERSON = "agency.models.user.User"
 
 REQUEST_TYPES: dict[str, str] = {
     "user": PERSON,
-    "site": "subaccounts.middleware.Site",
+    "site": "subaccounts.hosts.Site",
     "actor": "kit.actor.Actor",
     "membership": "agency.models.agency.Membership",
     "agency": "agency.models.agency.Agency",
@@ -33,6 +33,8 @@ class CanopyPlugin(Plugin):
 
     def get_attribute_hook(self, fullname: str) -> Callable[[AttributeContext], Type] | None:
         owner, _, name = fullname.rpartition(".")
+        if fullname == "subaccounts.hosts.Site.sub_account":  # behind a workspace's door there is one
+            return lambda context: _type_of(context, "subaccounts.models.sub_account.SubAccount")
         if not owner.endswith("Request") or name not in REQUEST_TYPES:
             return None
         return lambda context: _type_of(context, REQUEST_TYPES[name])

@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -71,15 +71,15 @@ def _redacted(key: str, value: Any) -> Any:
     return value if isinstance(value, int | float | bool | None) else one_line(clean(str(value)))
 
 
-class _StandardError(logging.StreamHandler[TextIO]):
+class _StandardError(logging.Handler):
     """Writes to whatever standard error is at that moment."""
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:
-        return sys.stderr
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):  # closed, full or gone: a log line is no reason to fail
+            self.handleError(record)
 
 
 def configure(level: str, as_json: bool) -> None:

@@ -336,6 +336,6 @@ import config.celery  # noqa: E402, F401  (whichever process this is, its tasks 
 from config.logging import configure  # noqa: E402
 
 LOGGING_CONFIG = None
-configure(level=env.text("LOG_LEVEL", "INFO"), as_json=PRODUCTION or env.flag("LOG_JSON"))
+configure(level=env.text("LOG_LEVEL", "INFO"), as_json=env.flag("LOG_JSON") or PRODUCTION)
 
 env.finish()
