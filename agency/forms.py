@@ -90,6 +90,11 @@ class SignUpForm(account_forms.SignupForm):
             return super().try_save(request)
 
 
+class SignInForm(account_forms.LoginForm):
+    def clean_login(self) -> str:
+        return normal_address(self.cleaned_data["login"])
+
+
 class ResetPasswordForm(account_forms.ResetPasswordForm):
     """Mails a code to a person of this realm. Anybody else gets the same page and no mail."""
 

@@ -10,6 +10,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 
 from agency.models import User
+from agency.models.user import normal_address
 
 MAX_PASSWORD_LENGTH = 256
 
@@ -42,4 +43,4 @@ def may_sign_in(user: User) -> bool:
 
 def login_key(realm_id: int | None, address: str) -> str:
     """What failed sign-ins are counted by: the person meant, never the host or port it was tried on."""
-    return f"{realm_id or 'platform'}:{address.strip().lower()}"
+    return f"{realm_id or 'platform'}:{normal_address(address)}"

@@ -237,6 +237,7 @@ ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = 15 * 60
 ACCOUNT_FORMS = {
+    "login": "agency.forms.SignInForm",
     "signup": "agency.forms.SignUpForm",
     "reset_password": "agency.forms.ResetPasswordForm",
     "reset_password_from_key": "agency.forms.NewPasswordForm",

@@ -224,7 +224,8 @@ class PersonMiddleware:
 
     def _recognise_assist(self, request: HttpRequest, sub_account: SubAccount) -> None:
         """An agency user on a workspace's host: only with an open assist, and only while their membership allows it."""
-        assist = Assist.objects.filter(public_id=request.session.get("assist"), user=request.user, sub_account=sub_account).first()
+        begun = request.session.get("assist")
+        assist = Assist.objects.filter(public_id=begun, user=request.user, sub_account=sub_account).first() if begun else None
         if assist is None or not assist.is_open or not may_enter(request.user, sub_account):
             logout(request)
             return
@@ -233,7 +234,7 @@ class PersonMiddleware:
         request.actor = request.user.as_actor(on_behalf_of=sub_account.name, address=client_address(request))
 
 
-def may_enter(user: object, sub_account: SubAccount) -> bool:
+def may_enter(user: User, sub_account: SubAccount) -> bool:
     """Whether a member of the agency's team may enter: Owner and Admin every sub-account, a Member only granted ones."""
     membership = Membership.objects.filter(user=user, agency=sub_account.agency_id).first()
     if membership is None or Can.ENTER_SUB_ACCOUNTS not in CAPABILITIES[Role(membership.role)]:

@@ -70,7 +70,7 @@ def settings(request: HttpRequest) -> HttpResponse:
             audit.record("agency.changed", by=request.actor, agency=agency, subject=agency.name, before=before, after=form.cleaned_data)
         messages.success(request, "Your changes are saved.")
         return redirect("agency_settings")
-    return render(request, "agency/settings.html", {"form": form, "agency": agency})
+    return render(request, "agency/settings.html", {"form": form, "agency": agency, "host": addresses.host_name(agency.slug)})
 
 
 def roles(request: HttpRequest) -> HttpResponse:

@@ -131,7 +131,7 @@ def test_e11_guesses_are_counted_by_person_whatever_host_port_and_address(cast: 
 
 
 def test_e11_spelling_the_address_differently_does_not_help(cast: Cast) -> None:
-    spelled = ["nora@northlight.example", "NORA@northlight.example", " nora@northlight.example", "Nora@Northlight.Example"]
+    spelled = ["nora@northlight.example", "NORA@northlight.example", "nora@ｎｏrthlight.example", "Nora@Northlight.Example"]
     answers = [guess(spelled[number % 4], PLATFORM, f"198.51.100.{number}").status_code for number in range(12)]
     assert answers.count(200) <= 5
 
