@@ -1,14 +1,29 @@
 """The time, in one place, so that a test can move it (time-machine) and a reader can find it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
+_moved: ContextVar[datetime | None] = ContextVar("moved", default=None)
+
 
 def now() -> datetime:
     """The current moment, aware, in UTC."""
-    return timezone.now()
+    return _moved.get() or timezone.now()
+
+
+@contextmanager
+def at(moment: datetime) -> Iterator[None]:
+    """Deeds of the block happen at `moment`, in this thread only. For writing a history that never was: the demo data."""
+    token = _moved.set(moment)
+    try:
+        yield
+    finally:
+        _moved.reset(token)
 
 
 def today_in(zone: str) -> date:

@@ -1,0 +1,268 @@
+"""Thirty days that never were, written by the deeds of every day with the clock moved (kit.clock.at).
+
+One transaction: the demo is there whole or not at all. Everything random comes from one fixed seed, so that tests,
+screenshots and the README can tell the same story.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.db import transaction
+
+from agency import audit
+from agency.models import Agency, Membership, Plan, User
+from billing import plans
+from credits import ledger
+from kit import clock
+from kit.actor import Actor, system
+from kit.models import OutboxMessage
+from subaccounts import assist, lifecycle, opening
+from subaccounts.management.commands import _demo_cast as cast
+from subaccounts.models import Access, SubAccount
+from subaccounts.tenancy import enter
+from workspace import chatbots, conversations, imports, leads, replies, visitors
+from workspace.models import Chatbot, Conversation, Faq, Lead
+
+DAYS = 30
+FAQS = Path(settings.BASE_DIR) / "demo" / "faqs"
+STORY = system("Demo data")
+DICE = random.Random(2026)
+OPENINGS = ("", "", "", "Hi! ", "Hello, ", "Good morning. ", "Quick question: ")
+SMALL_TALK = ("Thanks!", "Great, thank you.", "Perfect, thanks a lot!")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A client that has opened: its rows and what visitors may ask there."""
+
+    client: cast.Client
+    sub_account: SubAccount
+    chatbot: Chatbot
+    questions: list[str]
+
+
+@dataclass(frozen=True)
+class Visit:
+    at: datetime
+    place: Place
+
+
+@transaction.atomic
+def write(*, until: datetime) -> int:
+    """Everything up to `until`; how many replies were given."""
+    begin = until - timedelta(days=DAYS + 2)
+    with clock.at(begin):
+        ledger.open_months(0)
+        northlight, harbour = _agency(cast.NORTHLIGHT), _agency(cast.HARBOUR)
+        _team(northlight)
+    places = [
+        *_places(northlight, cast.NORTHLIGHT, begin + timedelta(hours=3)),
+        *_places(harbour, cast.HARBOUR, begin + timedelta(hours=5)),
+    ]
+    _settle_in(northlight, places, begin + timedelta(hours=8))
+    visits = sorted((visit for place in places for visit in _visits(place, until)), key=lambda visit: visit.at)
+    given = sum(_talk(visit) for visit in visits if not _is_paused(visit, until))
+    _latest(northlight, places, until)
+    return given
+
+
+# --- people and places ------------------------------------------------------------------------------------------------------
+
+
+def _person(person: cast.Person, realm: Agency | None = None) -> User:
+    user = User.objects.create_user(
+        email=person.email, password=cast.PASSWORD, realm=realm, first_name=person.first_name, last_name=person.last_name
+    )
+    EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
+    return user
+
+
+def _agency(wanted: cast.Agency) -> Agency:
+    owner = _person(wanted.owner)
+    agency = opening.open_agency(
+        owner=owner, name=wanted.name, slug=wanted.slug, time_zone=wanted.time_zone, currency=wanted.currency, by=owner.as_actor()
+    )
+    return plans.choose(agency, Plan.objects.get(code=wanted.plan), by=owner.as_actor())
+
+
+def _team(agency: Agency) -> None:
+    for person, role in ((cast.ADAM, "admin"), (cast.MIA, "member")):
+        Membership.objects.create(agency=agency, user=_person(person), role=role)
+        audit.record("member.joined", by=STORY, agency=agency, subject=person.email, after={"role": role})
+    ledger.grant(
+        to=agency.pool("credit"),
+        amount=2_500,
+        source="purchase",
+        key="demo:northlight:pack",
+        memo="Credit pack",
+        by=_owner(agency).as_actor(),
+    )
+
+
+def _owner(agency: Agency) -> User:
+    return agency.memberships.get(role="owner").user
+
+
+def _places(agency: Agency, wanted: cast.Agency, at: datetime) -> list[Place]:
+    """Each client an hour after the one before."""
+    made = []
+    for number, client in enumerate(wanted.clients):
+        with clock.at(at + timedelta(hours=number)):
+            made.append(_place(agency, client))
+    return made
+
+
+def _place(agency: Agency, client: cast.Client) -> Place:
+    opened = opening.open_sub_account(
+        agency=agency,
+        first_name=client.admin.first_name,
+        last_name=client.admin.last_name,
+        email=client.admin.email,
+        slug=client.slug,
+        business_name=client.name,
+        city=client.city,
+        state=client.state,
+        postal_code=client.postal_code,
+        description=client.description,
+        by=_owner(agency).as_actor(),
+    )
+    admin = User.objects.in_realm(agency).get(email=client.admin.email)
+    _has_been_here(admin)
+    with enter(opened.sub_account):
+        chatbot = _chatbot(opened.sub_account, client, admin.as_actor())
+        questions = list(Faq.objects.filter(chatbot=chatbot).order_by("id").values_list("question", flat=True))
+    return Place(client, opened.sub_account, chatbot, questions)
+
+
+def _has_been_here(user: User) -> None:
+    """They chose the demo's password at their first sign-in; the mail with the first one would only mislead."""
+    OutboxMessage.objects.filter(topic="mail", key=f"credentials:{user.public_id}").delete()
+    user.set_password(cast.PASSWORD)
+    user.must_change_password, user.initial_password_expires_at, user.last_login = False, None, clock.now()
+    user.save()
+
+
+def _chatbot(sub_account: SubAccount, client: cast.Client, by: Actor) -> Chatbot:
+    chatbot = chatbots.create(
+        sub_account=sub_account, by=by, name=client.chatbot, greeting=client.greeting, accent=client.accent, allowed_websites=[cast.WEBSITE]
+    )
+    for question, answer in client.faqs:
+        chatbots.save_faq(sub_account=sub_account, faq=Faq(chatbot=chatbot), question=question, answer=answer, by=by)
+    if not client.faqs:
+        _import(sub_account, chatbot, FAQS / f"{client.slug}.csv", by)
+    return chatbot
+
+
+def _import(sub_account: SubAccount, chatbot: Chatbot, file: Path, by: Actor) -> None:
+    checked = imports.dry_run(sub_account=sub_account, chatbot=chatbot, file_name=file.name, content=file.read_bytes(), by=by)
+    imports.confirm(sub_account=sub_account, faq_import=checked, by=by)
+    while message := OutboxMessage.objects.filter(topic=imports.TOPIC, delivered_at=None).order_by("id").first():
+        imports.continue_import(message)
+        message.delivered_at, message.payload = clock.now(), {}
+        message.save(update_fields=["delivered_at", "payload"])
+
+
+def _settle_in(agency: Agency, places: list[Place], at: datetime) -> None:
+    acme = places[0].sub_account
+    with clock.at(at):
+        tess = _person(cast.ACME.member, realm=agency) if cast.ACME.member else None
+        if tess:
+            Access.objects.create(sub_account=acme, user=tess, role="sub_account_member")
+        mia = User.objects.in_realm(None).get(email=cast.MIA.email)
+        Access.objects.create(sub_account=acme, user=mia, role=Access.GRANTED)
+        audit.record("access.granted", by=_owner(agency).as_actor(), agency=agency, sub_account_id=acme.public_id, subject=mia.email)
+
+
+# --- thirty days of visitors ------------------------------------------------------------------------------------------------
+
+
+def _visits(place: Place, until: datetime) -> Iterator[Visit]:
+    """More from week to week, fewer at weekends, in waking hours of the agency."""
+    zone = ZoneInfo(place.sub_account.agency.time_zone)
+    today = until.astimezone(zone).date()
+    for number in range(DAYS):
+        day = today - timedelta(days=DAYS - 1 - number)
+        expected = place.client.visits * (0.7 + 0.6 * number / DAYS) * (0.45 if day.weekday() >= 5 else 1)
+        for _ in range(max(0, round(DICE.gauss(expected, expected**0.5 / 1.5)))):
+            at = datetime.combine(day, time(8), tzinfo=zone) + timedelta(seconds=DICE.randrange(13 * 3600))
+            if at < until - timedelta(minutes=20):
+                yield Visit(at, place)
+
+
+def _is_paused(visit: Visit, until: datetime) -> bool:
+    """Sunrise Cleaning was suspended for two days over an invoice."""
+    return visit.place.client is cast.SUNRISE and timedelta(days=10) < until - visit.at < timedelta(days=12)
+
+
+def _talk(visit: Visit) -> int:
+    """One conversation; how many replies it got."""
+    place, moment = visit.place, visit.at
+    with enter(place.sub_account):
+        with clock.at(moment):
+            contact = visitors.meet(place.sub_account, visitors.hashed(str(DICE.random())))
+        asked = [DICE.choice(OPENINGS) + question for question in DICE.sample(place.questions, DICE.choice((1, 1, 2, 2, 3)))]
+        if DICE.random() < 0.16:
+            asked.append(DICE.choice(place.client.unknown))
+        elif DICE.random() < 0.3:
+            asked.append(DICE.choice(SMALL_TALK))
+        wants_contact = False
+        for text in asked:
+            moment += timedelta(seconds=DICE.randrange(15, 90))
+            with clock.at(moment):
+                given = replies.reply(
+                    sub_account=place.sub_account,
+                    chatbot=place.chatbot,
+                    contact=contact,
+                    message_id=UUID(int=DICE.getrandbits(128)),
+                    text=text,
+                    page_url=place.client.website,
+                )
+            wants_contact = wants_contact or given.wants_contact
+        if wants_contact and DICE.random() < 0.75:
+            with clock.at(moment + timedelta(seconds=40)):
+                name = DICE.choice(cast.VISITORS)
+                email = f"{name.split()[0].lower()}.{DICE.randrange(100, 999)}@mail.example"
+                leads.leave(sub_account=place.sub_account, chatbot=place.chatbot, contact=contact, name=name, email=email)
+    return len(asked)
+
+
+# --- what the people did ----------------------------------------------------------------------------------------------------
+
+
+def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
+    """A pause that was lifted, an assist, answers by a person, leads dealt with, and a trial that staff extended."""
+    nora, adam = _owner(agency), User.objects.in_realm(None).get(email=cast.ADAM.email)
+    acme, sunrise = places[0].sub_account, places[2].sub_account
+    with clock.at(until - timedelta(days=12)):
+        lifecycle.suspend(sub_account=sunrise, reason="overdue_payment", note="Invoice 1042 is open. Please call Nora.", by=nora.as_actor())
+    with clock.at(until - timedelta(days=10)):
+        lifecycle.restore(sub_account=sunrise, by=nora.as_actor())
+    with clock.at(until - timedelta(days=4)):
+        visit = assist.begin(user=adam, sub_account=acme)
+    with clock.at(until - timedelta(days=4) + timedelta(minutes=14)):
+        assist.end(assist=visit, by=adam.as_actor(on_behalf_of=acme.name))
+    for place in places[:2]:
+        _work_on_inbox(place, until - timedelta(hours=1))
+    Agency.objects.filter(pk=agency.pk).update(trial_ends_at=until + timedelta(days=settings.TRIAL_DAYS))
+
+
+def _work_on_inbox(place: Place, at: datetime) -> None:
+    by = User.objects.get(accesses__sub_account=place.sub_account, accesses__role="sub_account_admin").as_actor()
+    with enter(place.sub_account), clock.at(at):
+        for lead in Lead.objects.order_by("id")[: Lead.objects.count() // 2]:
+            leads.handle(lead=lead, by=by, sub_account=place.sub_account)
+        waiting = Conversation.objects.filter(unknown_count__gt=0).order_by("-id").first()
+        if waiting is not None:
+            conversations.say(
+                conversation=waiting,
+                text="Good question. I have asked a colleague and will write to you today.",
+                by=by,
+                sub_account=place.sub_account,
+            )
