@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 import psutil
 from honcho.manager import Manager
@@ -31,8 +32,7 @@ MARK = "CANOPY_STARTED_BY_DEV_IN"
 
 LOGINS = """
   Canopy runs at       {base}
-  the clients' sites   {demo}
-  mail it has sent     {base}/dev/mail/
+{sites}  mail it has sent     {base}/dev/mail/
 
   Sign in with the password canopy-demo-2026:
     {base}/sign-in/
@@ -84,24 +84,33 @@ def _must_be_free(name: str, port: int) -> None:
 
 @contextmanager
 def _only_one(port: int) -> Iterator[None]:
-    """Hold the lock of this checkout's bin/dev; it is free again whenever its process is gone, however it went."""
+    """Hold the lock of this checkout's bin/dev. Of one that was killed only its orphans may hold it still; they are ended."""
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     with LOCK.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _lock(handle):
             handle.seek(0)
-            raise CannotStart(
-                f"bin/dev is running here already, on http://localhost:{handle.read().strip()}. Stop it with Ctrl-C first."
-            ) from error
+            holder, _, its_port = handle.read().partition(" ")
+            if holder.isdigit() and psutil.pid_exists(int(holder)):
+                raise CannotStart(f"bin/dev is running here already, on http://localhost:{its_port}. Stop it with Ctrl-C first.")
+            _end_orphans()
+            if not _lock(handle):
+                raise CannotStart(f"Another program holds {LOCK}.")
         handle.truncate(0)
-        handle.write(str(port))
+        handle.write(f"{os.getpid()} {port}")
         handle.flush()
         yield
 
 
+def _lock(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _end_orphans() -> None:
-    """Processes of an earlier bin/dev that was killed before it could stop them. They carry our mark in their environment."""
+    """End the processes of an earlier bin/dev that was killed before it could stop them. They carry our mark in their environment."""
     orphans = []
     for process in psutil.process_iter():
         try:
@@ -113,6 +122,7 @@ def _end_orphans() -> None:
     _, alive = psutil.wait_procs(orphans, timeout=5)
     for process in alive:
         process.kill()
+    psutil.wait_procs(alive, timeout=5)
 
 
 @contextmanager
@@ -169,11 +179,17 @@ def _run(port: int, demo_port: int) -> int:
     }
     if "demo_website" in get_commands():
         commands["demo"] = [*python, "demo_website", str(demo_port)]
-    environment = {**os.environ, MARK: str(ROOT), "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore::UserWarning"}
+    environment = {
+        **os.environ,
+        MARK: str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore::UserWarning",
+        "DJANGO_RUNSERVER_HIDE_WARNING": "true",
+    }
     manager = Manager(Printer(sys.stdout, prefix=True))
     for name, command in commands.items():
         manager.add_process(name, " ".join(command), env=environment, cwd=str(ROOT))
-    threading.Thread(target=_announce, args=(port, demo_port), daemon=True).start()
+    threading.Thread(target=_announce, args=(port, demo_port if "demo" in commands else 0), daemon=True).start()
     _say("Starting …")
     manager.loop()
     return 0 if manager.returncode in (130, 143, -signal.SIGINT, -signal.SIGTERM) else manager.returncode or 0
@@ -187,7 +203,8 @@ def _announce(port: int, demo_port: int) -> None:
     while time.monotonic() < until:
         try:
             with urllib.request.urlopen(f"{base}/readyz", timeout=5):
-                _say(LOGINS.format(base=base, acme=f"http://acme-plumbing.localhost:{port}", demo=f"http://localhost:{demo_port}"))
+                sites = f"  a client's website   http://localhost:{demo_port}\n" if demo_port else ""
+                _say(LOGINS.format(base=base, acme=f"http://acme-plumbing.localhost:{port}", sites=sites))
                 return
         except urllib.error.HTTPError as answer:
             missing = answer.read().decode()

@@ -167,6 +167,21 @@ def test_bin_dev_runs_once_in_a_checkout(monkeypatch, tmp_path):
         pass
 
 
+def test_the_lock_of_a_killed_run_is_taken_over_from_its_orphans(monkeypatch, tmp_path):
+    monkeypatch.setattr(development, "LOCK", tmp_path / "dev.lock")
+    monkeypatch.setattr(development, "ROOT", tmp_path)
+    code = (
+        "import fcntl, os, sys, time; handle = open(sys.argv[1], 'a+'); fcntl.flock(handle, fcntl.LOCK_EX);"
+        "os.fork() and (print(os.getpid(), 8123, file=handle, flush=True), os.kill(os.getpid(), 9)); time.sleep(60)"
+    )
+    mark = {**os.environ, development.MARK: str(tmp_path)}
+    killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "dev.lock")], env=mark)
+    killed.wait(10)
+
+    with development._only_one(8000):
+        assert (tmp_path / "dev.lock").read_text() == f"{os.getpid()} 8000"
+
+
 def test_orphans_of_a_killed_run_are_ended_and_nobody_else(monkeypatch, tmp_path):
     monkeypatch.setattr(development, "ROOT", tmp_path)
     orphan = subprocess.Popen(["sleep", "60"], env={**os.environ, development.MARK: str(tmp_path)})
