@@ -1,6 +1,7 @@
 """What is said: a visitor's message on record, a person's answer, who is answering right now."""
 
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
@@ -136,9 +137,10 @@ def _checked(text: str) -> str:
 def _add(conversation: Conversation, message: Message) -> Message:
     message.conversation = conversation
     message.save(force_insert=True)
-    Conversation.objects.filter(pk=conversation.pk).update(
-        message_count=F("message_count") + 1, last_message_at=message.sent_at, preview=" ".join(message.text.split())[:160]
-    )
+    changes: dict[str, Any] = {"message_count": F("message_count") + 1, "last_message_at": message.sent_at}
+    if message.role == Message.VISITOR:
+        changes["preview"] = " ".join(message.text.split())[:160]
+    Conversation.objects.filter(pk=conversation.pk).update(**changes)
     return message
 
 

@@ -49,6 +49,7 @@ def reply(
 
     The message itself is always stored. Raises what `conversations.hear` raises.
     """
+    sub_account = SubAccount.objects.select_related("agency__plan").get(pk=sub_account.pk)  # the host cache may be seconds old
     question = conversations.hear(
         sub_account=sub_account, chatbot=chatbot, contact=contact, message_id=message_id, text=text, page_url=page_url
     )

@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 
 # Nothing that could end a source or a directive of the policy gets through: no spaces, quotes, commas or semicolons.
 _WEBSITE = re.compile(
-    r"(?P<scheme>https?://)?(?P<host>(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(?P<port>:\d{1,5})?"
+    r"(?P<scheme>https?://)?(?P<host>(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(?P<port>:(\d{1,5}|\*))?"
 )
 MOST = 20
 
@@ -24,11 +24,18 @@ def _parse_one(raw: str) -> str:
     scheme, separator, rest = raw.rpartition("://")
     candidate = f"{scheme}{separator}{re.split(r'[/?#]', rest)[0]}"
     match = _WEBSITE.fullmatch(candidate)
-    if match is None or len(candidate) > 260 or not (match["port"] is None or 0 < int(match["port"][1:]) < 65536):
+    if match is None or len(candidate) > 260 or not _is_port(match["port"], match["host"]):
         raise ValidationError(f"“{raw[:80]}” is not a website. Write it like acme.example or https://shop.acme.example.")
     if "." not in match["host"] and match["host"] != "localhost":
         raise ValidationError(f"“{raw[:80]}” is not a whole name. Write it like acme.example.")
     return candidate.replace("://www.", "://", 1).removeprefix("www.")
+
+
+def _is_port(port: str | None, host: str) -> bool:
+    """Any port of one's own machine, for those who build a website; otherwise a number."""
+    if port is None or port == ":*":
+        return port is None or host == "localhost"
+    return 0 < int(port[1:]) < 65536
 
 
 def frame_ancestors(websites: list[str]) -> list[str]:

@@ -1,27 +1,18 @@
-import csv
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 from tests.cast import TESTS, Cast
-from workspace import chatbots
+from workspace import chatbots, demo
 from workspace.models import Chatbot, Faq
-
-FAQS = Path(__file__).resolve().parents[2] / "demo" / "faqs"
-
-
-def faqs_of(slug: str) -> list[dict[str, str]]:
-    with (FAQS / f"{slug}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def make_chatbot(sub_account: SubAccount, slug: str = "acme-plumbing", **fields: object) -> Chatbot:
     """A chatbot with a demo firm's FAQs; the caller is inside the workspace."""
     bot = chatbots.create(sub_account=sub_account, by=TESTS, **{"name": "Acme assistant", "allowed_websites": ["acme.example"], **fields})
-    Faq.objects.bulk_create([Faq(chatbot=bot, **row) for row in faqs_of(slug)])
+    Faq.objects.bulk_create([Faq(chatbot=bot, **row) for row in demo.faqs(slug)])
     return bot
 
 

@@ -59,8 +59,15 @@ def test_a_new_workspace_says_what_to_do_next(paul: Visitor) -> None:
 def test_a_chatbot_is_made_taught_and_installed(paul: Visitor, cast: Cast) -> None:
     made = paul.post(
         url("chatbot_new"),
-        {"name": "Acme assistant", "greeting": "Hello!", "tone": "formal", "accent": "#2F6F4F", "allowed_websites": "https://www.acme.example/contact", "collects_leads": "on"},
-    )  # fmt: skip
+        {
+            "name": "Acme assistant",
+            "greeting": "Hello!",
+            "tone": "formal",
+            "accent": "#2F6F4F",
+            "allowed_websites": "https://www.acme.example/contact",
+            "collects_leads": "on",
+        },
+    )
 
     with enter(cast.acme):
         bot = Chatbot.objects.get()

@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
                 ('public_id', models.UUIDField(default=kit.ids.uuid7, editable=False, unique=True)),
                 ('status', models.CharField(choices=[('bot', 'Chatbot answers'), ('person', 'You answer'), ('closed', 'Closed')], default='bot', max_length=8)),
                 ('page_url', models.CharField(blank=True, max_length=500)),
-                ('preview', models.CharField(blank=True, help_text='How the latest message begins.', max_length=160)),
+                ('preview', models.CharField(blank=True, help_text='How the visitor\'s latest message begins.', max_length=160)),
                 ('message_count', models.PositiveIntegerField(default=0)),
                 ('unknown_count', models.PositiveIntegerField(default=0, help_text='Questions nobody has answered yet.')),
                 ('started_at', models.DateTimeField(default=kit.clock.now)),

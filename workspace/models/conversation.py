@@ -45,7 +45,7 @@ class Conversation(models.Model):
     contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="conversations", db_index=False)
     status = models.CharField(max_length=8, choices=STATUSES, default=BOT)
     page_url = models.CharField(max_length=500, blank=True)
-    preview = models.CharField(max_length=160, blank=True, help_text="How the latest message begins.")
+    preview = models.CharField(max_length=160, blank=True, help_text="How the visitor's latest message begins.")
     message_count = models.PositiveIntegerField(default=0)
     unknown_count = models.PositiveIntegerField(default=0, help_text="Questions nobody has answered yet.")
     started_at = models.DateTimeField(default=clock.now)

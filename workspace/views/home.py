@@ -117,7 +117,10 @@ def workspace_settings(request: HttpRequest) -> HttpResponse:
 
 @transaction.atomic
 def _save(sub_account: SubAccount, before: dict[str, str], after: dict[str, str], request: HttpRequest) -> None:
-    SubAccount.objects.filter(pk=sub_account.pk).update(**after)
+    sub_account = SubAccount.objects.select_related("agency").get(pk=sub_account.pk)
+    for name, value in after.items():
+        setattr(sub_account, name, value)
+    sub_account.save(update_fields=list(after))  # not an update in the database alone: the host cache listens to saves
     audit.record(
         "workspace.settings_changed", by=request.actor, agency=sub_account.agency, sub_account_id=sub_account.public_id,
         subject=after["name"], before=before, after=after,
