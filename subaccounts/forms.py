@@ -4,8 +4,19 @@ from typing import Any
 from uuid import uuid4
 
 from django import forms
+from django.conf import settings
+from django.urls import reverse_lazy
 
 from subaccounts.models import SubAccount, Suspension
+
+# A typed name fills the field of the web address, where that is still empty.
+_SUGGEST = {
+    "hx-get": reverse_lazy("sub_account_slug"),
+    "hx-trigger": "change",
+    "hx-target": "#web-address",
+    "hx-swap": "outerHTML",
+    "hx-include": "#id_slug",
+}
 
 
 class AddAccountForm(forms.Form):
@@ -13,13 +24,16 @@ class AddAccountForm(forms.Form):
 
     key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
     business_name = forms.CharField(
-        max_length=120, required=False, help_text="What you and the client see everywhere. The contact's name when left empty."
+        max_length=120,
+        required=False,
+        help_text="What you and the client see everywhere. The contact's name when left empty.",
+        widget=forms.TextInput(attrs=_SUGGEST),
     )
     slug = forms.CharField(
         label="Web address",
         max_length=40,
         required=False,
-        help_text="The first part of the workspace's address. Made from the name when left empty; it cannot be changed later.",
+        help_text=f"What stands before .{settings.BASE_DOMAIN}. Made from the name when left empty; it cannot be changed later.",
     )
     first_name = forms.CharField(max_length=80)
     last_name = forms.CharField(max_length=80)

@@ -86,19 +86,13 @@ def used_by_client(agency: Agency) -> Chart:
 
 
 def figures_of(sub_account: SubAccount) -> dict[str, Any]:
-    """This month's and all figures of one sub-account, and its messages and conversations of the last 30 days."""
+    """This month's and all figures of one sub-account, and its messages of the last 30 days."""
     agency = sub_account.agency
     days = _last_days(agency)
     month = clock.month_start(agency.time_zone).date()
     daily = figures.by_day(sub_account, days[0], days[-1])
     empty = figures.Figures()
-    chart = Chart(
-        days,
-        [
-            ("Messages", [daily.get(day, empty).messages for day in days]),
-            ("Conversations", [daily.get(day, empty).conversations for day in days]),
-        ],
-    )
+    chart = Chart(days, [("Messages", [daily.get(day, empty).messages for day in days])])
     return {
         "month": figures.total(sub_account, month, days[-1]),
         "leads": DailyFigures.objects.filter(sub_account=sub_account).aggregate(all=Sum("leads"))["all"] or 0,

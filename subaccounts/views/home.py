@@ -24,7 +24,8 @@ def agency_home(request: HttpRequest) -> HttpResponse:
     if sees_credits:
         context |= _credits(request)
     if Can.OPEN_SUB_ACCOUNTS in request.capabilities:
-        context["steps"] = overview.steps(agency, request.user)
+        steps = overview.steps(agency, request.user)
+        context |= {"steps": steps, "steps_done": sum(step.is_done for step in steps)}
     if Can.SEE_AUDIT in request.capabilities:
         context["events"] = activity.recent(agency, with_credits=sees_credits)
     return render(request, "agency/home.html", context)

@@ -2,7 +2,6 @@
 
 from uuid import UUID
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -28,7 +27,7 @@ def sub_account_new(request: HttpRequest) -> HttpResponse:
         opened = _open(request, form)
         if opened is not None:
             return redirect("sub_account_opened", public_id=opened.sub_account.public_id)
-    context = {"form": form, "slots": slots, "limit": request.agency.max_sub_accounts, "base_domain": settings.BASE_DOMAIN}
+    context = {"form": form, "slots": slots, "limit": request.agency.max_sub_accounts}
     template = "subaccounts/limit.html" if slots == 0 else "subaccounts/new.html"
     return render(request, template, context, status=409 if slots == 0 and request.method == "POST" else 200)
 
@@ -36,10 +35,10 @@ def sub_account_new(request: HttpRequest) -> HttpResponse:
 @agency_door(Can.OPEN_SUB_ACCOUNTS)
 @require_safe
 def sub_account_slug(request: HttpRequest) -> HttpResponse:
-    """The field for the web address with a suggestion made of the business name."""
-    suggestion = addresses.suggest_slug(request.GET.get("business_name", "")[:120])
-    form = AddAccountForm(initial={"slug": suggestion})
-    return render(request, "subaccounts/_slug.html", {"form": form, "base_domain": settings.BASE_DOMAIN})
+    """The field for the web address: what was typed there, else a suggestion made of the business name."""
+    typed = request.GET.get("slug", "")[: addresses.SLUG_LENGTH]
+    suggestion = typed or addresses.suggest_slug(request.GET.get("business_name", "").replace("\x00", "")[:120])
+    return render(request, "subaccounts/_slug.html", {"form": AddAccountForm(initial={"slug": suggestion})})
 
 
 @agency_door(Can.OPEN_SUB_ACCOUNTS)

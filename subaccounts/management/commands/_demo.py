@@ -6,7 +6,7 @@ screenshots and the README can tell the same story.
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -28,7 +28,7 @@ from subaccounts.management.commands import _demo_cast as cast
 from subaccounts.models import Access, SubAccount
 from subaccounts.tenancy import enter
 from workspace import chatbots, conversations, imports, leads, replies, visitors
-from workspace.models import Chatbot, Conversation, Faq, Lead
+from workspace.models import Chatbot, Contact, Conversation, Faq, Lead
 
 DAYS = 30
 FAQS = Path(settings.BASE_DIR) / "demo" / "faqs"
@@ -46,6 +46,7 @@ class Place:
     sub_account: SubAccount
     chatbot: Chatbot
     questions: list[str]
+    regulars: list[Contact] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _has_been_here(user: User) -> None:
     """They chose the demo's password at their first sign-in; the mail with the first one would only mislead."""
     OutboxMessage.objects.filter(topic="mail", key=f"credentials:{user.public_id}").delete()
     user.set_password(cast.PASSWORD)
-    user.must_change_password, user.initial_password_expires_at, user.last_login = False, None, clock.now()
+    user.must_change_password, user.initial_password_expires_at = False, None
     user.save()
 
 
@@ -206,7 +207,7 @@ def _talk(visit: Visit) -> int:
     place, moment = visit.place, visit.at
     with enter(place.sub_account):
         with clock.at(moment):
-            contact = visitors.meet(place.sub_account, visitors.hashed(str(DICE.random())))
+            contact = _contact(place)
         asked = [DICE.choice(OPENINGS) + question for question in DICE.sample(place.questions, DICE.choice((1, 1, 2, 2, 3)))]
         if DICE.random() < 0.16:
             asked.append(DICE.choice(place.client.unknown))
@@ -230,7 +231,15 @@ def _talk(visit: Visit) -> int:
                 name = DICE.choice(cast.VISITORS)
                 email = f"{name.split()[0].lower()}.{DICE.randrange(100, 999)}@mail.example"
                 leads.leave(sub_account=place.sub_account, chatbot=place.chatbot, contact=contact, name=name, email=email)
+                place.regulars.append(Contact.objects.get(pk=contact.pk))
     return len(asked)
+
+
+def _contact(place: Place) -> Contact:
+    """Somebody new, or one of those who left their name and come back."""
+    if place.regulars and DICE.random() < 0.35:
+        return DICE.choice(place.regulars)
+    return visitors.meet(place.sub_account, visitors.hashed(str(DICE.random())))
 
 
 # --- what the people did ----------------------------------------------------------------------------------------------------
@@ -250,6 +259,8 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
         assist.end(assist=visit, by=adam.as_actor(on_behalf_of=acme.name))
     for place in places[:2]:
         _work_on_inbox(place, until - timedelta(hours=1))
+    for hours, user in enumerate(User.objects.order_by("id"), 2):
+        User.objects.filter(pk=user.pk).update(last_login=until - timedelta(hours=5 * hours))
     Agency.objects.filter(pk=agency.pk).update(trial_ends_at=until + timedelta(days=settings.TRIAL_DAYS))
 
 
