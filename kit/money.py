@@ -1,5 +1,6 @@
 """Money is an integer of minor units and an ISO 4217 code; here it becomes words."""
 
+import re
 from decimal import Decimal
 
 from babel import Locale
@@ -26,4 +27,6 @@ def in_words(amount_minor: int, currency: str, locale: str = "en") -> str:
     spoken = Locale.parse(locale, sep="-")
     pattern = parse_pattern(spoken.currency_formats["standard"].pattern)
     pattern.frac_prec = (places, places)
-    return pattern.apply(Decimal(amount_minor).scaleb(-places), spoken, currency=currency.upper(), currency_digits=False)
+    words = pattern.apply(Decimal(amount_minor).scaleb(-places), spoken, currency=currency.upper(), currency_digits=False)
+    # CLDR parts a symbol made of letters from the digits after it; Babel does not yet.
+    return re.sub(r"(?<=[^\W\d_])(?=\d)", "\N{NO-BREAK SPACE}", words)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.core.cache import cache
-from django.db import connection
+from django.db import connection, connections
 from django.test import TransactionTestCase
 
 from tests import audit_watch
@@ -60,21 +60,23 @@ def chromium() -> Iterator[Any]:
         pytest.skip("no Chromium on this machine")
     from playwright.sync_api import sync_playwright
 
+    # Playwright's loop runs in this thread until the end; Django would take our own synchronous calls for asynchronous ones.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
         flags += ["--disable-component-update", "--disable-sync"]
         flags += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"]
         browser = playwright.chromium.launch(executable_path=path, args=flags)
         yield browser
+        # While the loop runs Django keeps its connections per call stack: these are not the ones the database's teardown closes.
+        connections.close_all()
         browser.close()
-        os.environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
+    os.environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
 
 
 @pytest.fixture
-def browser(chromium: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def browser(chromium: Any) -> Iterator[Any]:
     """A fresh browser context: own cookies, 1280 × 800."""
-    # Playwright's loop runs in this thread; Django would take our own synchronous calls for asynchronous ones.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(10_000)
     yield context
