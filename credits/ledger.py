@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
+from itertools import pairwise
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -145,6 +146,7 @@ def grant(
         raise ValueError("a boundary account is not granted anything")
     now, first_id = clock.now(), _entry_id()
     if earlier := _claim(key, _content("grant", wallet.pk, amount, source), first_id):
+        assert earlier.entry_id is not None
         replayed = Entry.objects.select_related("grant").get(pk=earlier.entry_id).grant
         assert replayed is not None
         return replayed
@@ -467,7 +469,7 @@ def _check_sources(sources: Sequence[Wallet]) -> None:
     if not sources or len({source.unit_id for source in sources}) > 1:
         raise ValueError("a spend needs sources of one unit")
     order = [_lock_order(source) for source in sources]
-    if any(source.owner_kind == Wallet.BOOK for source in sources) or any(a >= b for a, b in zip(order, order[1:], strict=False)):
+    if any(source.owner_kind == Wallet.BOOK for source in sources) or any(a >= b for a, b in pairwise(order)):
         raise ValueError("sources are wallets before pools, each once, in the order in which they are locked")
 
 

@@ -57,9 +57,7 @@ class Wallet(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["owner_kind", "owner_id", "unit"], name="wallet_once_per_owner"),
-            models.CheckConstraint(
-                condition=Q(balance__gte=F("held"), held__gte=0, balance__lte=LARGEST), name="wallet_never_overdrawn"
-            ),
+            models.CheckConstraint(condition=Q(balance__gte=F("held"), held__gte=0, balance__lte=LARGEST), name="wallet_never_overdrawn"),
         ]
 
     def __str__(self) -> str:
@@ -96,7 +94,11 @@ class Grant(models.Model):
     remaining = models.BigIntegerField()
     held = models.BigIntegerField(default=0)
     # A column of its own because an index over `remaining` would cost every spend an index entry.
-    is_open = models.GeneratedField(expression=Q(remaining__gt=0), output_field=models.BooleanField(), db_persist=True)
+    is_open = models.GeneratedField(
+        expression=Q(remaining__gt=0),  # type: ignore[arg-type]  # (a Q is an expression; the stubs do not know)
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
     created_at = models.DateTimeField(default=clock.now)
 
     class Meta:

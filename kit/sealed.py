@@ -14,7 +14,7 @@ def seal(text: str, *, purpose: str) -> str:
 
 def unseal(token: str, *, purpose: str, max_age: int | None = None) -> str | None:
     """What was sealed for `purpose`, or None when it was not, was altered, or is older than `max_age` seconds."""
-    for secret in [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]:
+    for secret in map(str, [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]):
         try:
             return _cipher(secret, purpose).decrypt(token.encode(), ttl=max_age).decode()
         except InvalidToken:

@@ -23,7 +23,7 @@ def by_sub_account(agency: Agency, first: date, *, among: Iterable[UUID]) -> dic
     return {row["sub_account_id"]: row["total"] for row in rows}
 
 
-def totals_query(agency: Agency, first: date) -> QuerySet[Entry, dict[str, Any]]:
+def totals_query(agency: Agency, first: date) -> QuerySet[Entry, Any]:
     """The same as rows of `sub_account_id` and `total`, to be joined."""
     entries = _entries(agency, first).filter(sub_account_id__isnull=False)
     return entries.order_by().values("sub_account_id").annotate(total=_used()).values("sub_account_id", "total")

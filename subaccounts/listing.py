@@ -121,7 +121,7 @@ def _message_totals(agency: Agency, month: date) -> Any:
 def _figured(agency: Agency, found: list[SubAccount], month: date) -> list[Row]:
     sums = DailyFigures.objects.filter(sub_account__in=found).order_by().values("sub_account_id")
     sums = sums.annotate(all_leads=Sum("leads"), month_messages=Sum("messages", filter=Q(day__gte=month)))
-    figures = {row["sub_account_id"]: row for row in sums}
+    figures: dict[int, dict[str, Any]] = {row["sub_account_id"]: dict(row) for row in sums}
     used = credit_use.by_sub_account(agency, month, among=[sub_account.public_id for sub_account in found])
     suspended = set(Suspension.objects.filter(sub_account__in=found, lifted_at=None).values_list("sub_account_id", flat=True))
     return [

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
+from allauth.mfa.models import Authenticator
 from django.db.models import Count, Q, Sum
 
 from agency.models import Agency, User
@@ -141,7 +142,7 @@ def steps(agency: Agency, user: User) -> list[Step]:
 
 
 def _has_second_factor(user: User) -> bool:
-    return bool(user.authenticator_set.exists())
+    return bool(Authenticator.objects.filter(user=user).exists())
 
 
 def _last_days(agency: Agency) -> list[date]:

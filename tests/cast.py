@@ -11,6 +11,7 @@ from django.test import Client
 
 from agency.models import Agency, Membership, User
 from kit.actor import system
+
 try:
     from subaccounts import opening
 except ImportError:  # being written
@@ -44,9 +45,7 @@ def agency(*, name: str, slug: str, owner: User, plan: str = "agency") -> Agency
 
 
 def sub_account(of: Agency, *, name: str, slug: str, first: str, last: str, email: str) -> SubAccount:
-    opened = opening.open_sub_account(
-        agency=of, first_name=first, last_name=last, email=email, business_name=name, slug=slug, by=TESTS
-    )
+    opened = opening.open_sub_account(agency=of, first_name=first, last_name=last, email=email, business_name=name, slug=slug, by=TESTS)
     assert opened.user is not None
     settle(opened.user)
     return opened.sub_account
@@ -151,5 +150,3 @@ class Visitor(Client):
             session = self.session
             session["_host"] = host
             session.save()
-
-

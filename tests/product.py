@@ -58,7 +58,19 @@ class Product:
     def start(self) -> "Product":
         self.create_database()
         self.manage("migrate", "--verbosity", "0")
-        self._spawn("worker", "celery", "-A", "config.celery", "worker", "--pool", "solo", "--loglevel", "WARNING", "--without-mingle", "--without-gossip")
+        self._spawn(
+            "worker",
+            "celery",
+            "-A",
+            "config.celery",
+            "worker",
+            "--pool",
+            "solo",
+            "--loglevel",
+            "WARNING",
+            "--without-mingle",
+            "--without-gossip",
+        )
         self._spawn("web", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{self.port}", "--threads", "8", "--worker-class", "gthread")
         self._wait_for(f"{self.url}/healthz", 30)
         return self
@@ -68,8 +80,12 @@ class Product:
         self.processes.append(
             subprocess.Popen(
                 [sys.executable, "-m", program, *arguments],
-                cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         )
 
     def _wait_for(self, url: str, seconds: float) -> None:
@@ -99,5 +115,3 @@ class Product:
                 os.killpg(process.pid, signal.SIGKILL)
         with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
             server.execute(f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
-
-

@@ -24,12 +24,16 @@ PEOPLE: dict[str, Callable[[Cast], User | None]] = {
     "rival owner": lambda cast: cast.rita,
     "rival client": lambda cast: cast.ben,
 }
-CONVERTERS: dict[str, Callable[[], Any]] = {"UUIDConverter": uuid4, "IntConverter": lambda: 1, "StringConverter": lambda: "x", "SlugConverter": lambda: "x"}
+CONVERTERS: dict[str, Callable[[], Any]] = {
+    "UUIDConverter": uuid4,
+    "IntConverter": lambda: 1,
+    "StringConverter": lambda: "x",
+    "SlugConverter": lambda: "x",
+}
 
 
 def routes(urlconf: str) -> Iterator[tuple[str, URLPattern]]:
-    for route, pattern in all_views(urlconf):
-        yield route, pattern
+    yield from all_views(urlconf)
 
 
 def path_of(route: str, pattern: URLPattern) -> str:

@@ -9,6 +9,7 @@ responder says that it does not know. Answers are plain text, never markup.
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import connection
 
@@ -92,7 +93,7 @@ def search(chatbot: Chatbot, question: str, limit: int = 5) -> list[Match]:
     terms = _terms(text)
     if not terms:
         return []
-    parameters = {
+    parameters: dict[str, Any] = {
         "chatbot": chatbot.pk,
         "text": text,
         "words": terms,

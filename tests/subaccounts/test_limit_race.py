@@ -1,6 +1,5 @@
 """The plan's limit holds when many open at once, on real connections."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -16,18 +15,24 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def agency() -> Iterator[Agency]:
+def agency() -> Agency:
     owner = User.objects.create_user(email=f"owner-{uuid4().hex}@race.example")
     made = opening.open_agency(owner=owner, name="Race", slug=f"race-{uuid4().hex[:12]}", by=TESTS)
     made.max_sub_accounts_override = 2
     made.save()
-    yield made
+    return made
 
 
 def open_one(agency: Agency, name: str, key: object = None) -> str:
     try:
         opened = opening.open_sub_account(
-            agency=agency, first_name=name, last_name="X", email=f"{uuid4().hex}@race.example", slug=f"r-{uuid4().hex[:20]}", by=TESTS, key=key
+            agency=agency,
+            first_name=name,
+            last_name="X",
+            email=f"{uuid4().hex}@race.example",
+            slug=f"r-{uuid4().hex[:20]}",
+            by=TESTS,
+            key=key,
         )
         return "opened" if opened.is_new else "again"
     except opening.SubAccountLimitReached:
@@ -63,7 +68,9 @@ def test_nothing_is_spent_after_a_suspension(agency: Agency) -> None:
 
     from subaccounts import lifecycle
 
-    client = opening.open_sub_account(agency=agency, first_name="A", last_name="B", email="", has_login=False, slug=f"r-{uuid4().hex[:20]}", by=TESTS)
+    client = opening.open_sub_account(
+        agency=agency, first_name="A", last_name="B", email="", has_login=False, slug=f"r-{uuid4().hex[:20]}", by=TESTS
+    )
     asked, suspending, order = Event(), Event(), []
 
     def spend() -> None:

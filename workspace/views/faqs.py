@@ -1,6 +1,7 @@
 """The FAQs of a chatbot: list, form, deletion, and their import from a CSV."""
 
 import csv
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.contrib import messages
@@ -134,7 +135,7 @@ def _import(public_id: UUID, import_id: UUID) -> FaqImport:
     return found
 
 
-def _csv(name: str, rows: list[tuple[str, ...]]) -> HttpResponse:
+def _csv(name: str, rows: Iterable[tuple[str, ...]]) -> HttpResponse:
     response = HttpResponse("\ufeff", content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     csv.writer(response).writerows([[cells.harmless(cell) for cell in row] for row in rows])

@@ -1,6 +1,7 @@
 """A workspace's home, its usage and its settings."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
@@ -44,13 +45,13 @@ def workspace_home(request: HttpRequest) -> HttpResponse:
     return render(request, "workspace/home.html", context)
 
 
-def next_steps(chatbots: list[Chatbot]) -> list[dict[str, object]]:
+def next_steps(chatbots: list[Chatbot]) -> list[dict[str, Any]]:
     """What a new workspace still needs; empty once everything is done."""
     first = chatbots[0] if chatbots else None
     has_faqs = first is not None and Faq.objects.filter(chatbot__in=chatbots).exists()
     has_website = any(chatbot.allowed_websites for chatbot in chatbots)
     has_talked = Conversation.objects.exists()
-    steps = [
+    steps: list[dict[str, Any]] = [
         {
             "name": "Make a chatbot",
             "line": "A name, a greeting and a colour.",

@@ -68,7 +68,7 @@ def conversation_answer(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if form.is_valid():
         conversations.say(conversation=conversation, text=form.cleaned_data["text"], by=request.actor, sub_account=request.site.sub_account)
     else:
-        messages.error(request, "Nothing was sent: " + " ".join(form.errors["text"]))
+        messages.error(request, "Nothing was sent: " + " ".join(map(str, form.errors["text"])))
     return redirect(conversation)
 
 
