@@ -141,7 +141,6 @@ class AccountAdapter(DefaultAccountAdapter):
             "brand": brand_name(request),
             "site_url": here(request),
             "email": email,
-            "is_workspace": request.site.sub_account is not None,
         }
         mail.send(to=email, template=template_prefix, context={**facts, **about}, sender_name=brand_name(request))
 
