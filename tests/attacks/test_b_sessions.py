@@ -1,5 +1,6 @@
 """Threats B: sessions, cookies, CSRF, redirects."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -126,6 +127,18 @@ def test_b04_no_change_without_a_token_of_this_session(cast: Cast, site: str) ->
             continue
         assert browser.post(path).status_code == 403, path
         assert browser.post(path, headers={"origin": "https://evil.example"}).status_code == 403, path
+
+
+def test_b04_the_token_of_another_session_is_worth_nothing(cast: Cast) -> None:
+    def token(page: Any) -> str:
+        return str(re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.content.decode())[1])  # type: ignore[index]
+
+    mine, theirs = (Visitor(PLATFORM, user, enforce_csrf_checks=True) for user in (cast.nora, cast.rita))
+    stolen, own = token(theirs.get("/settings/")), token(mine.get("/settings/"))
+    wish = {"name": "Renamed", "time_zone": "UTC"}
+    assert mine.post("/settings/", {**wish, "csrfmiddlewaretoken": stolen}).status_code == 403
+    assert cast.northlight.name == "Northlight Digital"
+    assert mine.post("/settings/", {**wish, "csrfmiddlewaretoken": own}).status_code == 302
 
 
 @pytest.mark.parametrize("site", ["platform", "workspace"])

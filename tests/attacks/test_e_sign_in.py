@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
@@ -347,6 +348,35 @@ def test_e17_the_secret_of_an_app_cannot_be_read_in_the_database(cast: Cast) -> 
     stored = Authenticator.objects.get(user=cast.nora).data["secret"]
     assert secret not in stored
     assert MfaAdapter().decrypt(stored) == secret
+
+
+@pytest.mark.parametrize(("who", "where"), [("nora", "acme"), ("ben", "acme"), ("paul", "platform"), ("paul", "beacon"), ("paul", "koala")])
+def test_e23_a_passkey_opens_nothing_where_its_person_is_not_at_home(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, who: str, where: str
+) -> None:
+    """Even if a browser could be made to use it there: the signature is taken for good, the rest of the way is real."""
+    user = getattr(cast, who)
+    key = Authenticator.objects.create(user=user, type=Authenticator.Type.WEBAUTHN, data={"name": "Key"})
+    monkeypatch.setattr("allauth.mfa.webauthn.forms.auth.parse_authentication_response", lambda credential: None)
+    monkeypatch.setattr("allauth.mfa.webauthn.forms.auth.extract_user_from_response", lambda credential: user)
+    monkeypatch.setattr("allauth.mfa.webauthn.forms.auth.complete_authentication", lambda user, credential: key)
+    browser = Visitor(PLATFORM if where == "platform" else host_of(getattr(cast, where)))
+    browser.post("/sign-in/passkey/", {"credential": '{"id": "x"}'})
+    assert not is_signed_in(browser)
+    home = Visitor(PLATFORM if user.realm is None else host_of(cast.beacon if who == "ben" else cast.acme))
+    home.post("/sign-in/passkey/", {"credential": '{"id": "x"}'})
+    assert is_signed_in(home)
+
+
+def test_e11_without_redis_nobody_guesses_and_nothing_breaks(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*args: Any, **kwargs: Any) -> None:
+        raise redis.exceptions.ConnectionError
+
+    monkeypatch.setattr("django.core.cache.backends.redis.RedisCache.add", away)
+    browser, answer = sign_in("nora@northlight.example")
+    assert answer.status_code == 503
+    assert browser.get("/sign-in/").status_code == 200
+    assert not is_signed_in(browser)
 
 
 def test_e19_a_passkey_belongs_to_the_host_it_was_made_on(cast: Cast) -> None:
