@@ -292,11 +292,9 @@ def stage_stock_up(count: str) -> Figures:
 
 
 def stage_open_five(way: str, start: str) -> Figures:
-    agency, seconds = an_agency(), []
+    agency, opener = an_agency(), open_stock if way == "stock" else open_ours
     time.sleep(max(0.0, float(start) - time.time()))
-    for _ in range(5):
-        seconds.append(clocked(lambda: (open_stock if way == "stock" else open_ours)(agency))[0])
-    return {"seconds": seconds}
+    return {"seconds": [clocked(lambda: opener(agency))[0] for _ in range(5)]}
 
 
 def stage_fill(count: str) -> Figures:
