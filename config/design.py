@@ -46,7 +46,7 @@ def sample_frame(request: HttpRequest) -> SimpleNamespace:
         Banner(
             "Assisting", "assist", "lifebuoy", assisting, clock.now() + timedelta(minutes=24), "Return to Northlight Digital", request.path
         ),
-        Banner("Trial", "info", "clock", "11 days left in your trial.", action="See plans", action_url="#plans"),
+        Banner("Trial", "neutral", "clock", "11 days left in your trial.", action="See plans", action_url="#plans"),
     ]
     return SimpleNamespace(
         brand=platform_brand(), site_kind="platform", person=True, person_name="Nora Lind", person_email="nora@northlight.example", role="Agency Owner",

@@ -39,7 +39,6 @@ class Series:
 class Tick:
     at: str
     text: str
-    anchor: str = "middle"
 
 
 @dataclass(frozen=True)
@@ -183,13 +182,7 @@ def _label_ticks(words: list[str]) -> tuple[Tick, ...]:
     every = max(1, -(-(len(words) - 1) // (MOST_LABELS - 1)))
     shown = range((len(words) - 1) % every, len(words), every)
     width = 100 / len(words)
-    return tuple(Tick(f"{(index + 0.5) * width:.2f}%", words[index], _anchor(index, len(words))) for index in shown)
-
-
-def _anchor(index: int, count: int) -> str:
-    if count <= MOST_LABELS:
-        return "middle"
-    return "start" if index == 0 else "end" if index == count - 1 else "middle"
+    return tuple(Tick(f"{(index + 0.5) * width:.2f}%", words[index]) for index in shown)
 
 
 def _title(word: str, index: int, series: Sequence[Series], unit: str) -> str:
