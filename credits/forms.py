@@ -18,7 +18,6 @@ class ThresholdForm(forms.Form):
         self.unit = unit
         field = self.fields["low_at"]
         field.label = f"Alert below how many {unit.plural}"
-        assert isinstance(field, forms.DecimalField)
         if unit.steps == 1:
             field.widget.attrs["step"] = 1
 

@@ -6,6 +6,7 @@ transaction takes effect with it; called outside, a spend is a single statement 
 row locks no client round trip prolongs.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -146,10 +147,7 @@ def grant(
         raise ValueError("a boundary account is not granted anything")
     now, first_id = clock.now(), _entry_id()
     if earlier := _claim(key, _content("grant", wallet.pk, amount, source), first_id):
-        assert earlier.entry_id is not None
-        replayed = Entry.objects.select_related("grant").get(pk=earlier.entry_id).grant
-        assert replayed is not None
-        return replayed
+        return Grant.objects.get(pk__in=Entry.objects.filter(pk=earlier).values("grant_id"))
     lot = Grant.objects.create(
         wallet=wallet,
         source=source,
@@ -292,8 +290,7 @@ def void(*, entry_key: str, key: str, by: Actor, memo: str = "") -> Posted:
     now, first_id = clock.now(), _entry_id()
     amount = sum(entry.amount for entry in entries)
     if earlier := _claim(key, _content("void", entry_key), first_id):
-        assert earlier.entry_id is not None
-        return Posted(key, amount, earlier.entry_id, True)
+        return Posted(key, amount, earlier, True)
     if original.voided_by or any(entry.kind in ("void", "expiry") for entry in entries):
         raise CannotVoid("This was voided before, or is no use and no grant. Nothing was changed.")
     _write([_mirrored(entry, wallets, now, memo) for entry in entries], key=key, first_id=first_id, at=now, by=by)
@@ -445,8 +442,8 @@ def _write(entries: list[Entry], *, key: str, first_id: UUID, at: datetime, by: 
     Entry.objects.bulk_create(entries)
 
 
-def _claim(key: str, content: UUID, entry_id: UUID) -> Key | None:
-    """Claim `key` for `content`: None when it was free, the earlier claim when this is a repeat; `KeyReused` otherwise."""
+def _claim(key: str, content: UUID, entry_id: UUID) -> UUID | None:
+    """Claim `key` for `content`: None when it was free, the first entry of then when this is a repeat; `KeyReused` otherwise."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO public.credits_key (key, content, entry_id, voided_by) VALUES (%s, %s, %s, '') ON CONFLICT DO NOTHING",
@@ -455,9 +452,9 @@ def _claim(key: str, content: UUID, entry_id: UUID) -> Key | None:
         if cursor.rowcount:
             return None
     earlier = Key.objects.get(key=key)
-    if earlier.content != content:
+    if earlier.content != content or earlier.entry_id is None:
         raise KeyReused
-    return earlier
+    return earlier.entry_id
 
 
 def _check_amount(amount: int, *, least: int) -> None:
@@ -469,7 +466,7 @@ def _check_sources(sources: Sequence[Wallet]) -> None:
     if not sources or len({source.unit_id for source in sources}) > 1:
         raise ValueError("a spend needs sources of one unit")
     order = [_lock_order(source) for source in sources]
-    if any(source.owner_kind == Wallet.BOOK for source in sources) or any(a >= b for a, b in pairwise(order)):
+    if any(source.owner_kind == Wallet.BOOK for source in sources) or any(a >= b for a, b in itertools.pairwise(order)):
         raise ValueError("sources are wallets before pools, each once, in the order in which they are locked")
 
 

@@ -95,7 +95,7 @@ class Grant(models.Model):
     held = models.BigIntegerField(default=0)
     # A column of its own because an index over `remaining` would cost every spend an index entry.
     is_open = models.GeneratedField(
-        expression=Q(remaining__gt=0),  # type: ignore[arg-type]  # (a Q is an expression; the stubs do not know)
+        expression=Q(remaining__gt=0),  # type: ignore[arg-type]  # a condition is an expression too; the stubs do not know
         output_field=models.BooleanField(),
         db_persist=True,
     )

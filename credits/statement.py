@@ -97,16 +97,12 @@ def of_wallet(wallet: Wallet, *, before: int | None = None, size: int = PAGE) ->
     """The entries of one wallet or pool, the newest first, by its gapless sequence: those with a number below `before`."""
     last = wallet.sequence + 1 if before is None else before
     numbers = (last - size, last - 1)
-    found = Entry.objects.filter(
-        Q(from_wallet=wallet, from_sequence__range=numbers) | Q(to_wallet=wallet, to_sequence__range=numbers)
-    )
+    found = Entry.objects.filter(Q(from_wallet=wallet, from_sequence__range=numbers) | Q(to_wallet=wallet, to_sequence__range=numbers))
     return sorted(found, key=lambda entry: -_sequence(entry, wallet))
 
 
 def _sequence(entry: Entry, wallet: Wallet) -> int:
-    number = entry.from_sequence if entry.from_wallet_id == wallet.pk else entry.to_sequence
-    assert number is not None  # only boundary accounts have none
-    return number
+    return (entry.from_sequence if entry.from_wallet_id == wallet.pk else entry.to_sequence) or 0
 
 
 def _line(entry: Entry) -> Line:
