@@ -142,12 +142,12 @@ def grant(
 ) -> Grant:
     """Credit `amount` to a wallet or pool as one grant. What is the same on a repeat: wallet, amount and source."""
     _check_amount(amount, least=1)
-    wallet = _locked([to.pk])[to.pk]
-    if wallet.owner_kind == Wallet.BOOK:
+    if to.owner_kind == Wallet.BOOK:
         raise ValueError("a boundary account is not granted anything")
     now, first_id = clock.now(), _entry_id()
-    if earlier := _claim(key, _content("grant", wallet.pk, amount, source), first_id):
+    if earlier := _claim(key, _content("grant", to.pk, amount, source), first_id):
         return Grant.objects.get(pk__in=Entry.objects.filter(pk=earlier).values("grant_id"))
+    wallet = _locked([to.pk])[to.pk]
     lot = Grant.objects.create(
         wallet=wallet,
         source=source,
@@ -209,6 +209,34 @@ def spend(
     """
     return _draw(
         sources, amount, key, None, by, kind=kind, memo=memo, sub_account_id=sub_account_id,
+        contact=contact, campaign=campaign, bot=bot, own_key=own_key, reference=reference,
+    )  # fmt: skip
+
+
+def spend_alone(
+    *,
+    sources: Sequence[Wallet],
+    amount: int,
+    key: str,
+    kind: str,
+    by: Actor,
+    memo: str = "",
+    sub_account_id: UUID | None = None,
+    contact: str = "",
+    campaign: str = "",
+    bot: str = "",
+    own_key: bool = False,
+    reference: str = "",
+) -> Posted:
+    """`spend` where it is a transaction of its own (an API call, a batch, a call minute): several times faster on a slow disk.
+
+    The pool is free again before the disk has the commit; the answer waits for it, so what is acknowledged is never lost.
+    Until then others may see a balance that a crash would undo. Refuses to run inside a transaction.
+    """
+    if connection.in_atomic_block:
+        raise transaction.TransactionManagementError("spend_alone is a transaction of its own: use spend inside another")
+    return _draw(
+        sources, amount, key, None, by, kind=kind, memo=memo, sub_account_id=sub_account_id, is_alone=True,
         contact=contact, campaign=campaign, bot=bot, own_key=own_key, reference=reference,
     )  # fmt: skip
 
@@ -286,13 +314,13 @@ def void(*, entry_key: str, key: str, by: Actor, memo: str = "") -> Posted:
     if original is None or original.entry_id is None:
         raise CannotVoid("There is nothing posted under this key. Nothing was changed.")
     entries = entries_from(original.entry_id)
-    wallets = _locked({pk for entry in entries for pk in (entry.from_wallet_id, entry.to_wallet_id)})
     now, first_id = clock.now(), _entry_id()
     amount = sum(entry.amount for entry in entries)
     if earlier := _claim(key, _content("void", entry_key), first_id):
         return Posted(key, amount, earlier, True)
     if original.voided_by or any(entry.kind in ("void", "expiry") for entry in entries):
         raise CannotVoid("This was voided before, or is no use and no grant. Nothing was changed.")
+    wallets = _locked({pk for entry in entries for pk in (entry.from_wallet_id, entry.to_wallet_id)})
     _write([_mirrored(entry, wallets, now, memo) for entry in entries], key=key, first_id=first_id, at=now, by=by)
     original.voided_by = key
     original.save(update_fields=["voided_by"])
@@ -339,24 +367,29 @@ def entries_from(first_id: UUID) -> list[Entry]:
 # --- How ----------------------------------------------------------------------------------------------------------------
 
 
+_DRAW = (
+    "SELECT outcome, first_id, available FROM public.credits_draw("
+    "%s::uuid[], %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+)
+_SPEND_ALONE = (
+    "CALL public.credits_spend_alone("
+    "%s::uuid[], %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, NULL, NULL, NULL)"
+)
+
+
 def _draw(
     sources: Sequence[Wallet], amount: int, key: str, until: datetime | None, by: Actor, *, kind: str, memo: str, sub_account_id: UUID | None,
-    contact: str, campaign: str, bot: str, own_key: bool, reference: str,
+    contact: str, campaign: str, bot: str, own_key: bool, reference: str, is_alone: bool = False,
 ) -> Posted:  # fmt: skip
     _check_amount(amount, least=0 if own_key else 1)
     _check_sources(sources)
     content = _content(
         "spend" if until is None else "hold", sources[0].pk, amount, kind, sub_account_id, contact, campaign, bot, own_key, reference
     )
+    what = [[source.pk for source in sources], amount, key, content, first_id := _entry_id(), clock.now()]
+    about = [kind, sub_account_id, contact[:160], campaign[:160], bot[:160], own_key, reference[:160], memo[:200], *_actor(by)]
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT outcome, first_id, available FROM public.credits_draw(%s::uuid[], %s, %s, %s, %s, %s, %s,"
-            " %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                [source.pk for source in sources], amount, key, content, (first_id := _entry_id()), clock.now(), until,
-                kind, sub_account_id, contact[:160], campaign[:160], bot[:160], own_key, reference[:160], memo[:200], *_actor(by),
-            ],
-        )  # fmt: skip
+        cursor.execute(*(_SPEND_ALONE, [*what, *about]) if is_alone else (_DRAW, [*what, until, *about]))
         outcome, posted_id, available = cursor.fetchone()
     if outcome == "insufficient":
         raise InsufficientCredits(needed=amount, available=available)

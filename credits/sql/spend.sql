@@ -1,7 +1,7 @@
 -- The hot path. One call is one round trip and one transaction's worth of work: no row lock waits for a client.
 --
--- Order of locks, everywhere: hold, wallet, pool, then by id. A grant is only written under the lock of its wallet, so it
--- needs none of its own. A key is claimed after the wallets are locked, so that waiting for a key never closes a circle.
+-- Order of locks, everywhere: key, hold, wallet, pool, then by id. A grant is only written under the lock of its wallet, so it
+-- needs none of its own. A key is claimed first, so a repeat waits for nothing but the first call.
 
 -- An alert when a balance fell below the threshold, re-arming when it is back.
 CREATE FUNCTION public.credits_cross(p_wallet uuid, p_low_at bigint, p_before bigint, p_after bigint, p_at timestamptz)
@@ -65,21 +65,71 @@ CREATE FUNCTION public.credits_draw(
 ) LANGUAGE plpgsql AS $$
 DECLARE
     w public.credits_wallet;
-    v_wallets public.credits_wallet[] := '{}';
-    v_takes bigint[] := '{}';
-    v_take bigint;
-    v_left bigint := p_amount;
-    v_before bigint;
+    v_start integer := 1;
     v_grant uuid;
+    v_key record;
+    v_left bigint := p_amount;
+    v_take bigint;
     v_free bigint;
     v_leg integer := 0;
-    v_key record;
+    v_wallets public.credits_wallet[] := '{}';
+    v_takes bigint[] := '{}';
+    v_before bigint;
     h_wallets uuid[] := '{}';
     h_grants uuid[] := '{}';
     h_amounts bigint[] := '{}';
 BEGIN
     available := 0;
-    FOR i IN 1 .. cardinality(p_sources) LOOP
+    INSERT INTO public.credits_key (key, content, entry_id, voided_by)
+        VALUES (p_key, p_content, CASE WHEN p_hold_until IS NULL THEN p_id END, '') ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        SELECT content, entry_id INTO STRICT v_key FROM public.credits_key WHERE key = p_key;
+        outcome := CASE WHEN v_key.content = p_content THEN 'replayed' ELSE 'reused' END;
+        first_id := v_key.entry_id;
+        RETURN;
+    END IF;
+    first_id := CASE WHEN p_hold_until IS NULL THEN p_id END;
+    outcome := 'done';
+
+    -- The short way: one wallet has all of it, in its head grant. Two rows updated, two written.
+    IF p_hold_until IS NULL AND p_amount > 0 THEN
+        FOR i IN 1 .. cardinality(p_sources) LOOP
+            UPDATE public.credits_wallet SET balance = balance - p_amount, sequence = sequence + 1
+                WHERE id = p_sources[i] AND balance - held >= p_amount AND (next_expires_at > p_at OR next_expires_at IS NULL)
+                RETURNING * INTO w;
+            IF FOUND THEN
+                v_start := i;
+                EXIT;
+            END IF;
+            PERFORM FROM public.credits_wallet
+                WHERE id = p_sources[i] AND balance = held AND (next_expires_at > p_at OR next_expires_at IS NULL);
+            EXIT WHEN NOT FOUND;
+        END LOOP;
+        IF w.id IS NOT NULL THEN
+            UPDATE public.credits_grant SET remaining = remaining - p_amount
+                WHERE remaining - held >= p_amount AND id = (
+                    SELECT id FROM public.credits_grant WHERE wallet_id = w.id AND is_open AND remaining > held
+                    ORDER BY priority, expires_at, id LIMIT 1)
+                RETURNING id INTO v_grant;
+            IF FOUND THEN
+                INSERT INTO public.credits_entry (id, key, at, kind, unit_id, amount, from_wallet_id, from_balance, from_sequence,
+                    to_wallet_id, grant_id, agency_id, sub_account_id, contact, campaign, bot, own_key, reference, memo,
+                    by_kind, by_id, by_label, on_behalf_of)
+                VALUES (p_id, p_key, p_at, p_kind, w.unit_id, p_amount, w.id, w.balance, w.sequence,
+                    public.credits_book('used', w.unit_id), v_grant, w.agency_id, p_sub_account, p_contact, p_campaign, p_bot,
+                    p_own_key, p_reference, p_memo, p_by_kind, p_by_id, p_by_label, p_on_behalf_of);
+                IF w.low_at IS NOT NULL THEN
+                    PERFORM public.credits_cross(w.id, w.low_at, w.balance + p_amount, w.balance, p_at);
+                END IF;
+                RETURN;
+            END IF;
+            UPDATE public.credits_wallet SET balance = balance + p_amount, sequence = sequence - 1 WHERE id = w.id;
+        END IF;
+    END IF;
+
+    -- The long way: several grants, wallet and pool, something to expire, a hold, or not enough. Where the short way has locked a
+    -- pool, it goes on from there: the wallets before it were empty, and locking one now would turn the order of locks round.
+    FOR i IN v_start .. cardinality(p_sources) LOOP
         SELECT * INTO w FROM public.credits_wallet WHERE id = p_sources[i] FOR UPDATE;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'no wallet %', p_sources[i];
@@ -96,15 +146,10 @@ BEGIN
         END IF;
         EXIT WHEN v_left = 0;
     END LOOP;
-
-    IF v_left = 0 THEN
-        INSERT INTO public.credits_key (key, content, entry_id, voided_by)
-            VALUES (p_key, p_content, CASE WHEN p_hold_until IS NULL THEN p_id END, '') ON CONFLICT DO NOTHING;
-    END IF;
-    IF v_left > 0 OR NOT FOUND THEN
-        SELECT content, entry_id INTO v_key FROM public.credits_key WHERE key = p_key;
-        outcome := CASE WHEN NOT FOUND THEN 'insufficient' WHEN v_key.content = p_content THEN 'replayed' ELSE 'reused' END;
-        first_id := v_key.entry_id;
+    IF v_left > 0 THEN
+        DELETE FROM public.credits_key WHERE key = p_key;
+        outcome := 'insufficient';
+        first_id := NULL;
         RETURN;
     END IF;
 
@@ -155,8 +200,6 @@ BEGIN
         VALUES (p_id, p_key, 'open', p_amount, h_wallets, h_grants, h_amounts, p_at, p_hold_until, p_kind, p_sub_account,
             p_contact, p_campaign, p_bot, p_own_key, p_reference, p_memo, p_by_label);
     END IF;
-    outcome := 'done';
-    first_id := CASE WHEN p_hold_until IS NULL THEN p_id END;
 END $$;
 
 -- Close an open hold: spend p_amount of it and let the rest go. p_state is what the hold becomes.
@@ -216,4 +259,22 @@ BEGIN
         UPDATE public.credits_key SET entry_id = first_id WHERE key = h.key;
     END IF;
     outcome := 'done';
+END $$;
+
+-- The same for a spend that is a transaction of its own: it commits without waiting for the disk, so the row lock is gone, and
+-- then waits until its commit is on disk before it answers. Nothing that was acknowledged can be lost, and all who wait for the
+-- disk wait together. A procedure that commits refuses to run inside a transaction, which is the rule we want.
+CREATE PROCEDURE public.credits_spend_alone(
+    p_sources uuid[], p_amount bigint, p_key text, p_content uuid, p_id uuid, p_at timestamptz,
+    p_kind text, p_sub_account uuid, p_contact text, p_campaign text, p_bot text, p_own_key boolean, p_reference text, p_memo text,
+    p_by_kind text, p_by_id text, p_by_label text, p_on_behalf_of text,
+    INOUT outcome text, INOUT first_id uuid, INOUT available bigint
+) LANGUAGE plpgsql AS $$
+BEGIN
+    SET LOCAL synchronous_commit = off;
+    SELECT drawn.outcome, drawn.first_id, drawn.available INTO outcome, first_id, available
+        FROM public.credits_draw(p_sources, p_amount, p_key, p_content, p_id, p_at, NULL, p_kind, p_sub_account, p_contact, p_campaign,
+            p_bot, p_own_key, p_reference, p_memo, p_by_kind, p_by_id, p_by_label, p_on_behalf_of) AS drawn;
+    COMMIT;
+    PERFORM pg_logical_emit_message(false, 'canopy', '', true);
 END $$;

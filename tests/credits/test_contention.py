@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 from django.db import connection
+from django.db.transaction import TransactionManagementError
 
 from credits import checks, ledger
 from credits.models import Entry
@@ -137,3 +138,22 @@ def test_wallet_and_pool_crossing_never_deadlocks(committed_books: Books, deeds:
     at_once(8, lambda number: cross(clients, deeds // 8, number))
 
     assert checks.audit() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_spend_of_its_own_does_the_same_without_waiting_for_the_disk(committed_books: Books) -> None:
+    pool = committed_books.pool
+    give(pool, 20)
+
+    def alone(number: int) -> bool:
+        return succeeds(lambda: ledger.spend_alone(sources=[pool], amount=1, key=fresh_key(), kind="ai_reply", by=TESTS))
+
+    assert sum(sum(ones) for ones in at_once(8, lambda number: [alone(number) for _ in range(5)])) == 20
+    assert committed_books.pool.balance == 0
+    assert checks.audit() == []
+
+
+@pytest.mark.django_db
+def test_a_spend_of_its_own_refuses_to_be_part_of_another_transaction(books: Books) -> None:
+    with pytest.raises(TransactionManagementError):
+        ledger.spend_alone(sources=[books.pool], amount=1, key=fresh_key(), kind="ai_reply", by=TESTS)

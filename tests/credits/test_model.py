@@ -148,7 +148,6 @@ class Ledger(RuleBasedStateMachine):
             self.spends[key] = legs
             if again:
                 assert use(sources, amount, key=key).is_replay
-                self.plan(sources, amount)  # what is due expires whoever looks
 
     @rule(spot=spots, amount=amounts, minutes=st.sampled_from([1, 60, 100_000]))
     def hold(self, spot: int, amount: int, minutes: int) -> None:
