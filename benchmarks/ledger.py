@@ -80,7 +80,9 @@ def make_database() -> None:
         server.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         server.execute(f"CREATE DATABASE {DATABASE}")
     parts = conninfo_to_dict(url())
-    os.environ["DATABASE_URL"] = f"postgresql://{parts['user']}@/{DATABASE}?host={parts['host']}" if parts.get("host", "").startswith("/") else url()
+    os.environ["DATABASE_URL"] = (
+        f"postgresql://{parts['user']}@/{DATABASE}?host={parts['host']}" if parts.get("host", "").startswith("/") else url()
+    )
     subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"], check=True)
 
 
@@ -265,7 +267,9 @@ def main() -> int:
     figures = Figures()
     make_database()
     with psycopg.connect(url()) as connection:
-        ids = connection.execute("SELECT md5('the pool')::uuid::text, array_agg(md5('pool ' || n)::uuid::text) FROM generate_series(1, %s) AS n", [POOLS])
+        ids = connection.execute(
+            "SELECT md5('the pool')::uuid::text, array_agg(md5('pool ' || n)::uuid::text) FROM generate_series(1, %s) AS n", [POOLS]
+        )
         pool, pools = ids.fetchone() or ("", [])
     fill(pool, pools)
     execute("VACUUM ANALYZE")
@@ -285,12 +289,16 @@ def main() -> int:
     figures.at_least("hot pool, 8 clients, 1 ms flush, early release ÷ bare insert", cloud["early release"] / cloud["bare insert"], 0.65)
     figures.at_least("the same ÷ naive ORM-style SQL", cloud["early release"] / cloud["ORM style"], 7)
     figures.at_least("hot pool ÷ 64 pools", cloud["early release"] / cloud["early release, 64 pools"], 0.75)
-    figures.at_least("spend that commits with its message (plain function) ÷ naive ORM-style SQL", cloud["one function"] / cloud["ORM style"], 2)
+    figures.at_least(
+        "spend that commits with its message (plain function) ÷ naive ORM-style SQL", cloud["one function"] / cloud["ORM style"], 2
+    )
 
     through = {way: django_rate(way, pool) for way in ("naive ORM", "service", "service, early release")}
     for name, value in through.items():
         figures.note(f"Django, {PROCESSES} processes, 1 ms flush, {name}", value, "a second")
-    figures.at_least(f"through the Django service, {PROCESSES} processes ÷ naive ORM", through["service, early release"] / through["naive ORM"], 10)
+    figures.at_least(
+        f"through the Django service, {PROCESSES} processes ÷ naive ORM", through["service, early release"] / through["naive ORM"], 10
+    )
 
     fill_statement(pools[0])
     for name, value in statement_milliseconds(pools[0]).items():

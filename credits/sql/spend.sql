@@ -94,13 +94,11 @@ BEGIN
     -- The short way: one wallet has all of it, in its head grant. Two rows updated, two written.
     IF p_hold_until IS NULL AND p_amount > 0 THEN
         FOR i IN 1 .. cardinality(p_sources) LOOP
+            v_start := i;
             UPDATE public.credits_wallet SET balance = balance - p_amount, sequence = sequence + 1
                 WHERE id = p_sources[i] AND balance - held >= p_amount AND (next_expires_at > p_at OR next_expires_at IS NULL)
                 RETURNING * INTO w;
-            IF FOUND THEN
-                v_start := i;
-                EXIT;
-            END IF;
+            EXIT WHEN FOUND;
             PERFORM FROM public.credits_wallet
                 WHERE id = p_sources[i] AND balance = held AND (next_expires_at > p_at OR next_expires_at IS NULL);
             EXIT WHEN NOT FOUND;
@@ -127,8 +125,9 @@ BEGIN
         END IF;
     END IF;
 
-    -- The long way: several grants, wallet and pool, something to expire, a hold, or not enough. Where the short way has locked a
-    -- pool, it goes on from there: the wallets before it were empty, and locking one now would turn the order of locks round.
+    -- The long way: several grants, wallet and pool, something to expire, a hold, or not enough. It goes on where the short way
+    -- ended: what came before was empty, and an update that found too little has locked its pool all the same, so that
+    -- locking a wallet now would turn the order of locks round.
     FOR i IN v_start .. cardinality(p_sources) LOOP
         SELECT * INTO w FROM public.credits_wallet WHERE id = p_sources[i] FOR UPDATE;
         IF NOT FOUND THEN
