@@ -29,6 +29,7 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "write down that beat and a worker are alive": ("kit.tasks.tick", 20),
     "deliver the outbox": ("kit.tasks.deliver_outbox", 30),
     "forget settled outbox messages": ("kit.tasks.purge_outbox", crontab(hour="3", minute="10")),
+    "forget sessions that are over": ("agency.tasks.forget_sessions", crontab(hour="3", minute="20")),
     "expire grants and holds": ("credits.tasks.expire_due", 300),
     "open the ledger's coming months": ("credits.tasks.open_months", crontab(hour="2", minute="50")),
     "audit the books": ("credits.tasks.audit", crontab(hour="3", minute="30")),

@@ -1,13 +1,21 @@
 """Settings, roles, and finding a workspace."""
 
-import pytest
+from datetime import timedelta
 
+import pytest
+import time_machine
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib.sessions.models import Session
+
+from agency import sessions
 from agency.access import Can, Role
 from agency.models import AuditRecord
+from kit import clock
 from subaccounts import assist
 from subaccounts.models import SubAccount
 from tests.cast import PLATFORM, Cast, Visitor, host_of, person
-from tests.entrance import Mails
+from tests.entrance import Mails, sign_in
 
 
 def test_settings_are_changed_on_the_record(cast: Cast) -> None:
@@ -91,3 +99,16 @@ def test_c10_while_assisting_ones_own_security_is_out_of_reach(cast: Cast, path:
     session.save()
     for method in ("get", "post"):
         assert getattr(browser, method)(path).status_code == 403
+
+
+def test_sessions_that_are_over_are_forgotten(cast: Cast) -> None:
+    with time_machine.travel(clock.now(), tick=False) as travel:
+        sign_in("paul@acme-plumbing.example", host_of(cast.acme))
+        ended, _ = sign_in("tess@acme-plumbing.example", host_of(cast.acme))
+        Session.objects.filter(session_key=ended.cookies[settings.SESSION_COOKIE_NAME].value).delete()
+        assert sessions.forget_expired() == 1
+        assert list(UserSession.objects.values_list("user", flat=True)) == [cast.paul.pk]
+        travel.shift(timedelta(days=14, seconds=1))
+        assert sessions.forget_expired() == 2
+        assert not UserSession.objects.exists()
+        assert sessions.forget_expired() == 0
