@@ -9,11 +9,11 @@
   root.style.setProperty("--accent", accent);
   root.style.setProperty("--ink", ink);
 
-  // The only thing kept in the browser is a random token; storage may be forbidden in a frame, then the tab remembers.
+  // The only thing kept in the browser is a random token; where a frame may store nothing, the page around it keeps it.
   const memory = {};
   const token = {
     get: () => { try { return localStorage.getItem(key) || ""; } catch { return memory.token || ""; } },
-    set: (value) => { memory.token = value; try { localStorage.setItem(key, value); } catch { /* forbidden: the tab remembers */ } },
+    set: (value) => { memory.token = value; try { localStorage.setItem(key, value); } catch { tell("keep", { token: value }); } },
   };
 
   let ticket = "", page = "", last = "", parentOrigin = "", isOpen = window.parent === window, started = null, timer = 0, sending = false;
@@ -191,6 +191,7 @@
     if (event.data.type === "chat-widget:hello") {
       parentOrigin = event.origin;
       page = String(event.data.page || "").startsWith(event.origin) ? String(event.data.page) : "";
+      if (/^[\w-]{43}$/.test(event.data.token)) memory.token = event.data.token;
       $("#close").hidden = false;
       tell("ready", { name, accent, ink });
       if (token.get()) start().then(look, () => {});

@@ -27,6 +27,11 @@
     @media (max-width: 480px) { .panel { inset: 0; inline-size: 100%; block-size: 100%; border-radius: 0; } }
     @media (prefers-reduced-motion: reduce) { .launcher, .panel { transition: none; } }`;
 
+  // Where a browser allows a frame no storage of its own, this page keeps the visitor's random token for it.
+  const key = `chat-visitor-${id}`;
+  const kept = () => { try { return localStorage.getItem(key) || ""; } catch { return ""; } };
+  const keep = (token) => { try { localStorage.setItem(key, token); } catch { /* forbidden here too: the tab remembers */ } };
+
   const make = (name, attributes, parent) => {
     const element = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -55,7 +60,7 @@
 
     let isReady = false;
     const tell = (type, more = {}) => frame.contentWindow && frame.contentWindow.postMessage({ type: `chat-widget:${type}`, ...more }, home);
-    const hello = () => tell("hello", { page: location.origin + location.pathname });
+    const hello = () => tell("hello", { page: location.origin + location.pathname, token: kept() });
 
     const open = () => {
       panel.classList.add("open");
@@ -82,7 +87,7 @@
     frame.addEventListener("load", hello);
     window.addEventListener("message", (event) => {
       if (event.origin !== home || event.source !== frame.contentWindow || !event.data) return;
-      const { type, name, accent, ink } = event.data;
+      const { type, name, accent, ink, token } = event.data;
       if (type === "chat-widget:ready") {
         isReady = true;
         host.style.setProperty("--accent", accent);
@@ -95,6 +100,8 @@
         hello();
       } else if (type === "chat-widget:close") {
         close();
+      } else if (type === "chat-widget:keep") {
+        if (/^[\w-]{43}$/.test(token)) keep(token);
       } else if (type === "chat-widget:unread" && !panel.classList.contains("open")) {
         dot.hidden = false;
       }
