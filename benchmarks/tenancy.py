@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 ROOT = Path(__file__).resolve().parent.parent
 MATURE_MIGRATIONS = 120
@@ -38,9 +39,12 @@ short: list[str] = []
 def database(name: str) -> Iterator[dict[str, str]]:
     """An empty database with public and the template migrated; gives the environment for processes that use it."""
     server = os.environ["DATABASE_URL"]
-    head, _, query = server.partition("?")
-    url = f"{head.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
-    environment = {**os.environ, "CANOPY_ENV": "test", "DJANGO_SETTINGS_MODULE": "benchmarks.settings", "DATABASE_URL": url}
+    environment = {
+        **os.environ,
+        "CANOPY_ENV": "test",
+        "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
+        "DATABASE_URL": make_conninfo(server, dbname=name),
+    }
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
         connection.execute(f"CREATE DATABASE {name}".encode())

@@ -1,12 +1,20 @@
 """Bringing every workspace to this code's migrations."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from django.db import DatabaseError, connection, transaction
+import structlog
+from django.db import connection, transaction
 
-from subaccounts import provisioning, template
+from subaccounts import catalogue, provisioning, template
 from subaccounts.models import SubAccount
+
+log = structlog.get_logger("canopy.fleet")
+
+LOCK_TIMEOUT = "2s"
+PAUSES = (1, 5)  # seconds before a workspace that failed is tried again
+BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -15,39 +23,65 @@ class Failure:
     reason: str
 
 
+class SchemaMissing(Exception):
+    """A sub-account's schema is not there."""
+
+
 def stale() -> list[str]:
     """The schemas of sub-accounts that are not at this code's fingerprint, in one query."""
     return list(SubAccount.objects.exclude(fingerprint=template.current_fingerprint()).order_by("id").values_list("schema_name", flat=True))
 
 
 def migrate(*, on_step: Callable[[str], None] = lambda schema: None) -> list[Failure]:
-    """Build the template if this code has none, and migrate every stale workspace, each by itself.
+    """Build the template if this code has none, and migrate every stale workspace, each in a transaction of its own.
 
-    One that fails (locked, broken) keeps its old fingerprint and is in the answer; the others do not wait for it, and the
-    next run takes it up again. Nothing stale costs two queries. Stale spares are dropped, never used.
+    One that fails (locked, broken) is tried again after the others, keeps its old fingerprint if that fails too, and is in the
+    answer; the next run takes it up. Two runs at once share the work. Nothing stale costs a few short queries. Stale spares
+    are dropped, never used.
     """
-    schemas = stale()
     template.build()
-    failures = []
-    for schema in schemas:
-        on_step(schema)
-        try:
-            _migrate_one(schema)
-        except DatabaseError as reason:
-            failures.append(Failure(schema, str(reason).strip()))
+    failures = _migrate(stale(), on_step)
+    for pause in PAUSES:
+        if failures:
+            time.sleep(pause)
+            failures = _migrate([failure.schema_name for failure in failures], on_step)
     provisioning.drop_stale_spares()
     return failures
 
 
+def different() -> list[str]:
+    """The workspaces whose catalogue is not what this code's template says, whatever their fingerprint; a query for every 500."""
+    schemas, whole = list(SubAccount.objects.order_by("id").values_list("schema_name", flat=True)), template.current().digest
+    found: dict[str, str] = {}
+    for start in range(0, len(schemas), BATCH):
+        found |= catalogue.digests(schemas[start : start + BATCH])
+    return [schema for schema in schemas if found.get(schema) != whole]
+
+
+def _migrate(schemas: Iterable[str], on_step: Callable[[str], None]) -> list[Failure]:
+    failures = []
+    for schema in schemas:
+        # Outside any transaction: here a connection that has touched too many workspaces may end.
+        connection.set_schema_to_public()
+        try:
+            _migrate_one(schema)
+            on_step(schema)
+        except Exception as reason:  # whatever one workspace's rows do to a migration must not stop the others
+            log.warning("workspace not migrated", schema=schema, exc_info=reason)
+            failures.append(Failure(schema, str(reason).strip() or type(reason).__name__))
+    return failures
+
+
 def _migrate_one(schema: str) -> None:
-    if not exists(schema):
-        raise DatabaseError("the schema does not exist")
     with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            cursor.execute("SELECT to_regnamespace(%s) IS NOT NULL", [schema])
+            if cursor.fetchone() != (True,):
+                raise SchemaMissing("the schema does not exist")
+        # Another run may be at it: whoever has the row migrates, the other then finds nothing to do.
+        mine = SubAccount.objects.select_for_update(no_key=True).get(schema_name=schema)
+        if mine.fingerprint == template.current_fingerprint():
+            return
         template.migrate(schema)
-        SubAccount.objects.filter(schema_name=schema).update(fingerprint=template.current_fingerprint())
-
-
-def exists(schema: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regnamespace(%s) IS NOT NULL", [schema])
-        return bool(cursor.fetchone()[0])
+        SubAccount.objects.filter(pk=mine.pk).update(fingerprint=template.current_fingerprint())

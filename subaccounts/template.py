@@ -114,11 +114,17 @@ def migrate(schema: str) -> None:
     before = connection.tenant
     connection.set_tenant(FakeTenant(schema_name=schema))
     try:
-        executor = MigrationExecutor(connection)
+        executor = MigrationExecutor(connection, progress_callback=_settle)
         executor.recorder.ensure_schema()
         executor.migrate([node for node in executor.loader.graph.leaf_nodes() if node[0] in workspace_apps()])
     finally:
         connection.set_tenant(before)
+
+
+def _settle(step: str, *_: Any) -> None:
+    # Several migrations share one transaction: rows the one wrote must be checked before the next alters their table.
+    if step == "apply_success":
+        connection.check_constraints()
 
 
 def drop(schema: str, *, lock_timeout: str = "2s") -> None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 from django.db import connection
+from psycopg.conninfo import make_conninfo
 
 from agency.models import Agency
 from subaccounts import catalogue, provisioning, template
@@ -34,7 +35,7 @@ def busy(pair: Pair) -> Iterator[Agency]:
 def open_until_killed(agency: Agency, chance: random.Random) -> None:
     """Kill it somewhere in the middle of one of its first openings."""
     database = str(connection.settings_dict["NAME"])
-    environment = {**os.environ, "DATABASE_URL": os.environ["DATABASE_URL"].replace("/canopy?", f"/{database}?")}
+    environment = {**os.environ, "DATABASE_URL": make_conninfo(os.environ["DATABASE_URL"], dbname=database)}
     environment["DJANGO_SETTINGS_MODULE"] = "config.settings"
     with subprocess.Popen(
         [sys.executable, "-m", "tests.tenancy.opener", agency.slug],

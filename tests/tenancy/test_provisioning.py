@@ -1,11 +1,14 @@
 """Spares, the script, and what is left behind when something goes wrong."""
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 import time_machine
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from pytest_django import Settings
 
@@ -183,7 +186,8 @@ def stale_copy(sub_account: SubAccount) -> None:
     SubAccount.objects.filter(pk=sub_account.pk).update(fingerprint="e" * 64)
 
 
-def test_the_fleet_migrates_the_stale_and_names_the_broken(cast: Cast, db: None) -> None:
+def test_the_fleet_migrates_the_stale_and_names_the_broken(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "PAUSES", (0,))
     stale = bare_sub_account(cast.northlight, "stale-one")
     broken = bare_sub_account(cast.northlight, "broken-one")
     stale_copy(stale)
@@ -195,3 +199,50 @@ def test_the_fleet_migrates_the_stale_and_names_the_broken(cast: Cast, db: None)
     assert stale.fingerprint == template.current_fingerprint()
     assert catalogue.digest(stale.schema_name) == template.current().digest
     assert fleet.stale() == [failures[0].schema_name]
+
+
+def test_a_locked_workspace_is_named_the_others_are_done_and_the_next_run_finishes(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "PAUSES", (0,))
+    monkeypatch.setattr(fleet, "LOCK_TIMEOUT", "100ms")
+    with transaction.atomic():
+        locked, free = (bare_sub_account(pair.one.agency, f"fleet-{new_schema_name()[2:]}") for _ in range(2))
+        stale_copy(locked)
+        stale_copy(free)
+    parameters = connection.get_connection_params()
+    del parameters["cursor_factory"], parameters["context"]
+    errors = io.StringIO()
+    with psycopg.connect(**parameters) as holder:
+        holder.execute(f"LOCK TABLE {locked.schema_name}.django_migrations".encode())
+        with pytest.raises(CommandError, match="1 workspaces were not migrated"):
+            call_command("migrate_workspaces", verbosity=0, stderr=errors)
+    assert errors.getvalue().startswith(f"{locked.schema_name}: canceling statement due to lock timeout")
+    assert fleet.stale() == [locked.schema_name]
+    call_command("migrate_workspaces", verbosity=0)
+    assert fleet.stale() == []
+    call_command("migrate_workspaces", "--check", "--deep", verbosity=0)
+    for sub_account in (locked, free):
+        SubAccount.objects.filter(pk=sub_account.pk).delete()
+        template.drop(sub_account.schema_name)
+
+
+def test_a_deep_look_finds_a_workspace_that_was_changed_by_hand(cast: Cast) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {cast.acme.schema_name}.workspace_contact ADD COLUMN extra integer")
+    errors = io.StringIO()
+    with pytest.raises(CommandError, match="0 workspaces are behind this code's migrations, 1 differ"):
+        call_command("migrate_workspaces", "--deep", stderr=errors)
+    assert errors.getvalue().split() == [cast.acme.schema_name]
+
+
+def test_what_one_workspaces_rows_do_to_a_migration_does_not_stop_the_others(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "PAUSES", ())
+    SubAccount.objects.filter(pk__in=[cast.acme.pk, cast.koala.pk]).update(fingerprint="e" * 64)
+    bad = cast.acme.schema_name
+
+    def migrate(schema: str) -> None:
+        if schema == bad:
+            raise KeyError("a row nobody expected")
+
+    monkeypatch.setattr(template, "migrate", migrate)
+    assert [failure.schema_name for failure in fleet.migrate()] == [bad]
+    assert fleet.stale() == [bad]

@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError, ProgrammingError, connection, connections, transaction
 from django.db.utils import InterfaceError
 
+from subaccounts.models import SubAccount
 from subaccounts.postgresql import base
 from subaccounts.tenancy import enter
 from tests.tenancy.conftest import Pair, whose_contacts
@@ -300,3 +301,16 @@ def test_a_worn_connection_is_kept_while_somebody_reads_or_writes(pair: Pair, mo
             with enter(sub_account):
                 assert whose_contacts() == {sub_account.schema_name}
         assert connection.connection.info.backend_pid == pid
+
+
+def test_a_worn_connection_is_kept_while_a_server_side_cursor_is_read(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "MAX_SCHEMAS_PER_CONNECTION", 1)
+    seen = []
+    for sub_account in SubAccount.objects.filter(pk__in=[row.pk for row in pair]).order_by("id").iterator(chunk_size=1):
+        with enter(sub_account):
+            seen.append(whose_contacts())
+    assert seen == [{pair.one.schema_name}, {pair.other.schema_name}]
+    pid = connection.connection.info.backend_pid
+    with enter(pair.one):
+        whose_contacts()
+        assert connection.connection.info.backend_pid != pid

@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from subaccounts import catalogue, template
 from subaccounts.models import WorkspaceTemplate
@@ -158,6 +158,15 @@ def test_the_fingerprint_follows_names_and_contents_of_the_workspace_migrations(
     assert with_files(files) == before
     assert with_files([*files, ("0002_more", b"")]) != before
     assert with_files([(files[0][0], files[0][1] + b"\n"), *files[1:]]) != before
+
+
+def test_a_migration_of_rows_may_be_followed_by_one_of_their_table(schema: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {schema}.child (parent_id) VALUES (1)")
+        with pytest.raises(OperationalError, match="pending trigger events"), transaction.atomic():
+            cursor.execute(f"ALTER TABLE {schema}.child ADD COLUMN later integer")
+        template._settle("apply_success")
+        cursor.execute(f"ALTER TABLE {schema}.child ADD COLUMN later integer")
 
 
 def test_without_a_template_nothing_is_opened(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
