@@ -5,7 +5,7 @@ before the responder works and used in the very transaction that stores the repl
 is never a reply without its credit nor a credit without its reply, and a workspace suspended meanwhile spends nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
@@ -34,12 +34,13 @@ CannotPay = (lifecycle.Suspended, ledger.InsufficientCredits, limits.DailyCapRea
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the visitor is told. `message` is the stored reply; None when nothing was spent: the workspace could not
-    answer (`text` is its polite message), or a person has taken over (`text` is empty)."""
+    answer (`text` is its polite message), or a person has taken over (`text` is empty). `suggestions` are FAQs the visitor may have meant."""
 
     question: Message
     text: str
     message: Message | None = None
     wants_contact: bool = False
+    suggestions: list[str] = field(default_factory=list)
 
 
 def reply(
@@ -145,4 +146,5 @@ def _stored_reply(question: Message) -> Message | None:
 
 def _told(chatbot: Chatbot, question: Message, stored: Message) -> Reply:
     is_unknown = question.outcome == Message.UNKNOWN
-    return Reply(question, stored.text, stored, wants_contact=chatbot.collects_leads and is_unknown)
+    suggestions = responder.suggest(chatbot, question.text) if is_unknown else []
+    return Reply(question, stored.text, stored, wants_contact=chatbot.collects_leads and is_unknown, suggestions=suggestions)

@@ -19,6 +19,7 @@ from workspace.wording import FILLER, meaning, small_talk, wording
 MAX_LENGTH = 2000
 CONSIDERED_LENGTH = 400
 ENOUGH = 0.33
+WORTH_OFFERING = 0.18
 
 _SEARCH = """
 WITH term AS (
@@ -85,6 +86,11 @@ def answer(chatbot: Chatbot, question: str) -> Answer:
         return Answer(text=best.faq.answer, is_known=True, faq=best.faq, confidence=best.score, matches=matches)
     confidence = matches[0].score if matches else 0.0
     return Answer(text=words.unknown, is_known=False, confidence=confidence, matches=matches)
+
+
+def suggest(chatbot: Chatbot, question: str) -> list[str]:
+    """Up to three questions the visitor may have meant, where none was close enough to answer."""
+    return [match.faq.question for match in search(chatbot, question, limit=3) if match.score >= WORTH_OFFERING]
 
 
 def search(chatbot: Chatbot, question: str, limit: int = 5) -> list[Match]:

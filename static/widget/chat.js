@@ -97,7 +97,8 @@
         last = last || data.question;
         if (data.reply) line("bot", data.reply.text, data.reply.id);
         else if (data.text) line("bot", data.text);
-        if (data.wants_contact) askForContact();
+        if (data.suggestions.length) suggest(data.suggestions);
+        if (data.wants_contact) askForContact(!data.suggestions.length);
       } else {
         failed(item, id, text, data.title || "This could not be sent.");
       }
@@ -124,11 +125,36 @@
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
   });
 
-  const askForContact = () => {
+  const suggest = (questions) => {
+    const group = document.createElement("div");
+    group.className = "suggestions";
+    group.setAttribute("role", "group");
+    group.setAttribute("aria-label", "Perhaps you mean");
+    const words = document.createElement("p");
+    words.textContent = "Perhaps you mean:";
+    group.append(words);
+    for (const question of questions) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = question;
+      button.addEventListener("click", () => {
+        if (sending) return;
+        group.remove();
+        contact.hidden = true;
+        send(uuid(), question, line("visitor", question));
+      });
+      group.append(button);
+    }
+    log.append(group);
+    group.scrollIntoView({ block: "end" });
+  };
+
+  // With suggestions above it, the form waits its turn: only without any does it take the focus.
+  const askForContact = (isFirst) => {
     contact.hidden = false;
     log.append(contact);
-    contact.scrollIntoView({ block: "end" });
-    contact.querySelector("input").focus();
+    contact.scrollIntoView({ block: isFirst ? "end" : "nearest" });
+    if (isFirst) contact.querySelector("input").focus();
   };
 
   contact.addEventListener("submit", async (event) => {

@@ -4,7 +4,7 @@ import pytest
 
 from subaccounts.models import SubAccount
 from tests.workspace.conftest import make_chatbot
-from tests.workspace.paraphrases import ASKED, UNRELATED
+from tests.workspace.paraphrases import ASKED, HELD_OUT, UNRELATED
 from workspace import responder
 from workspace.models import Chatbot, Faq
 from workspace.wording import ALTERNATIVES
@@ -24,6 +24,20 @@ def test_at_least_nine_of_ten_paraphrased_questions_find_their_faq(acme: SubAcco
     assert len(missed) <= asked * 0.1, missed
 
 
+def test_questions_it_was_not_tuned_on_find_their_faq_or_are_offered_it(acme: SubAccount) -> None:
+    asked = answered = offered = 0
+    for slug, questions in HELD_OUT.items():
+        bot = make_chatbot(acme, slug)
+        for question, begins in questions:
+            found = responder.answer(bot, question)
+            asked += 1
+            answered += found.faq is not None and found.faq.question.startswith(begins)
+            offered += any(match.faq.question.startswith(begins) for match in found.matches[:3])
+    print(f"responder on unseen questions = {answered / asked:.3f} answered, {offered / asked:.3f} among the first three, of {asked}")
+    assert answered >= 0.8 * asked
+    assert offered >= 0.9 * asked
+
+
 def test_unrelated_questions_are_answered_with_an_honest_no(acme: SubAccount) -> None:
     wrong = []
     for slug in ASKED:
@@ -37,6 +51,12 @@ def test_not_knowing_offers_to_leave_an_address(bot: Chatbot) -> None:
     found = responder.answer(bot, "What is the capital of Mongolia?")
     assert not found.is_known
     assert "Leave your name and e-mail" in found.text
+
+
+def test_close_questions_are_offered_when_none_is_close_enough(bot: Chatbot) -> None:
+    question = "can I change the date of my visit"
+    assert not responder.answer(bot, question).is_known
+    assert "Can I cancel or reschedule my visit?" in responder.suggest(bot, question)
 
 
 def test_a_chatbot_that_collects_no_leads_does_not_offer_it(acme: SubAccount) -> None:

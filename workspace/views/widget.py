@@ -111,7 +111,15 @@ def messages(request: HttpRequest, public_id: UUID) -> JsonResponse:
         address=client_address(request),
     )
     stored = _line(told.message) if told.message else None
-    return JsonResponse({"question": told.question.public_id, "reply": stored, "text": told.text, "wants_contact": told.wants_contact})
+    return JsonResponse(
+        {
+            "question": told.question.public_id,
+            "reply": stored,
+            "text": told.text,
+            "wants_contact": told.wants_contact,
+            "suggestions": told.suggestions,
+        }
+    )
 
 
 @open_door("a visitor reads on")
