@@ -38,6 +38,17 @@ DEEDS = {
     "conversation.answered": "answered {subject}",
     "conversation.status_set": "took care of {subject}",
     "lead.handled": "ticked off the lead {subject}",
+    "faq.added": "added the FAQ “{subject}”",
+    "faq.changed": "changed the FAQ “{subject}”",
+    "workspace.settings_changed": "changed the workspace's settings",
+    "person.signed_up": "signed up",
+    "person.second_factor_added": "added a second factor to their sign-in",
+    "person.second_factor_removed": "removed a second factor of their sign-in",
+    "person.recovery_codes_made": "made new recovery codes",
+    "person.password_reset": "reset their password",
+    "person.password_changed": "changed their password",
+    "person.password_set": "chose a password of their own",
+    "person.email_changed": "changed their e-mail address",
 }
 USES = {
     "ai_reply": ("AI reply", "AI replies"),

@@ -21,6 +21,7 @@ class Sight:
     """A page in the browser, and what the browser complained about while showing it."""
 
     page: Any
+    client: Visitor
     complaints: list[str] = field(default_factory=list)
 
     def violations(self) -> list[str]:
@@ -40,6 +41,12 @@ def look(browser: Any, db: None) -> Callable[..., Sight]:
     The browser's requests are answered by Django's test client in the test's own transaction, headers and all.
     """
 
+    def ask(client: Visitor, request: Any, address: str) -> Any:
+        if request.method != "POST":
+            return client.get(address, headers={"accept": request.headers.get("accept", "*/*")})
+        # A redirect is followed here: the browser would take it past this bridge.
+        return client.post(address, request.post_data or "", content_type=request.headers["content-type"], follow=True)
+
     def answer(client: Visitor, mine: Context, route: Any) -> None:
         url = urlsplit(route.request.url)
         if url.path.startswith("/static/"):
@@ -47,7 +54,7 @@ def look(browser: Any, db: None) -> Callable[..., Sight]:
             route.fulfill(path=found) if found else route.fulfill(status=404)
             return
         # The browser's loop calls from a context of its own, where Django would open another connection and see no row of ours.
-        response = mine.copy().run(client.get, f"{url.path}?{url.query}")
+        response = mine.copy().run(ask, client, route.request, f"{url.path}?{url.query}")
         route.fulfill(status=response.status_code, headers=dict(response.headers), body=response.content)
 
     def show(path: str, *, user: User | None = None, width: int = 1280, scheme: str = "light", host: str = "") -> Sight:
@@ -58,7 +65,7 @@ def look(browser: Any, db: None) -> Callable[..., Sight]:
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.route("**/*", lambda route: answer(client, mine, route))
-        sight = Sight(page)
+        sight = Sight(page, client)
         page.on("console", lambda message: sight.complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: sight.complaints.append(str(error)))
         page.goto(f"http://{host}{path}")

@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from django.test import RequestFactory
 
 from config.errors import server_error
-from tests.cast import Cast, Visitor, host_of
+from tests.cast import PASSWORD, Cast, Visitor, host_of
 from tests.ui.conftest import MODES, Sight
 from whitelabel import resolve, views
 
@@ -132,10 +132,32 @@ def test_without_scripts_nothing_promises_what_needs_one(look: Look) -> None:
 
 def test_a_passkey_that_is_refused_is_explained(look: Look) -> None:
     page = look("/sign-in/").page
+    page.evaluate("() => { navigator.credentials.get = () => Promise.reject(new DOMException('cancelled', 'NotAllowedError')) }")
 
     page.locator("#passkey_login").click()
 
     page.locator(".passkey-refused").wait_for()
+
+
+def test_a_passkey_is_made_and_then_signs_in(look: Look, cast: Cast) -> None:
+    sight = look("/security/", user=cast.nora)
+    page = sight.page
+    devices = page.context.new_cdp_session(page)
+    devices.send("WebAuthn.enable")
+    key = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True, "isUserVerified": True}
+    devices.send("WebAuthn.addVirtualAuthenticator", {"options": key})
+    sight.client.post("/security/confirm/", {"password": PASSWORD})
+
+    page.goto(page.url + "passkeys/new/")
+    page.locator("#mfa_webauthn_add").click()
+    page.get_by_text("Your passkey is added").wait_for()
+    assert sight.violations() == []
+
+    sight.client.post("/sign-out/")
+    page.goto(f"http://{settings.BASE_DOMAIN}/sign-in/")
+    page.locator("#passkey_login").click()
+    page.get_by_text("Nora Lind").first.wait_for()
+    assert sight.client.session["_auth_user_id"] == str(cast.nora.pk)
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------------
