@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from benchmarks.figures import Figures
 
@@ -60,7 +60,9 @@ SCRIPTS = {
 
 
 def url() -> str:
-    return make_conninfo(**{**conninfo_to_dict(os.environ["DATABASE_URL"]), "dbname": DATABASE})
+    """The benchmark's own database on the server of DATABASE_URL."""
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    return urlunsplit(parts._replace(path=f"/{DATABASE}")) if parts.netloc else f"{parts.scheme}:///{DATABASE}?{parts.query}"
 
 
 def pgbench() -> str:
@@ -79,10 +81,7 @@ def make_database() -> None:
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
         server.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         server.execute(f"CREATE DATABASE {DATABASE}")
-    parts = conninfo_to_dict(url())
-    os.environ["DATABASE_URL"] = (
-        f"postgresql://{parts['user']}@/{DATABASE}?host={parts['host']}" if parts.get("host", "").startswith("/") else url()
-    )
+    os.environ["DATABASE_URL"] = url()
     subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"], check=True)
 
 

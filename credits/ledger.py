@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -384,8 +385,8 @@ def _draw(
     content = _content(
         "spend" if until is None else "hold", sources[0].pk, amount, kind, sub_account_id, contact, campaign, bot, own_key, reference
     )
-    what = [[source.pk for source in sources], amount, key, content, first_id := _entry_id(), clock.now()]
-    about = [kind, sub_account_id, contact[:160], campaign[:160], bot[:160], own_key, reference[:160], memo[:200], *_actor(by)]
+    what: list[Any] = [[source.pk for source in sources], amount, key, content, first_id := _entry_id(), clock.now()]
+    about: list[Any] = [kind, sub_account_id, contact[:160], campaign[:160], bot[:160], own_key, reference[:160], memo[:200], *_actor(by)]
     with connection.cursor() as cursor:
         cursor.execute(*(_SPEND_ALONE, [*what, *about]) if is_alone else (_DRAW, [*what, until, *about]))
         outcome, posted_id, available = cursor.fetchone()
