@@ -57,6 +57,14 @@ class Line:
     on_behalf_of: str
     reference: str
 
+    @property
+    def sign(self) -> str:
+        return "+" if self.change > 0 else "−" if self.change < 0 else ""
+
+    @property
+    def amount(self) -> int:
+        return abs(self.change)
+
 
 @dataclass(frozen=True)
 class Page:
@@ -112,7 +120,7 @@ def _line(entry: Entry) -> Line:
         id=entry.pk,
         at=entry.at,
         kind=KINDS.get(entry.kind, entry.kind.replace("_", " ").capitalize()),
-        detail=" · ".join(filter(None, (_source(entry), entry.campaign, entry.bot, entry.memo))),
+        detail=_detail(entry),
         contact=entry.contact,
         unit=entry.unit_id,
         change=-entry.amount if leaves else entry.amount,
@@ -126,7 +134,8 @@ def _line(entry: Entry) -> Line:
     )
 
 
-def _source(entry: Entry) -> str:
-    """Where a grant came from, unless its memo says the same."""
+def _detail(entry: Entry) -> str:
+    """What the memo says, after whatever it does not say itself."""
     source = SOURCES.get(entry.reference, "") if entry.kind == "grant" else ""
-    return "" if source.lower() == entry.memo.lower() else source
+    said = entry.memo.lower()
+    return " · ".join([*(part for part in (source, entry.campaign, entry.bot) if part.lower() not in said), *filter(None, [entry.memo])])

@@ -46,7 +46,7 @@ class TestStatement:
         assert "Pat Jones" in page
         assert "AI reply" in page
         assert "Front desk" in page
-        assert "-1 credit" in page
+        assert "−1 credit" in page
         assert "99" in page
         assert "own wallet" in page
         assert "<td>Yes</td>" in page
