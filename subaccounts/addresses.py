@@ -53,13 +53,21 @@ def is_taken(slug: str) -> bool:
 
 def suggest_slug(name: str) -> str:
     """A free web address made of a business name, or an empty text when nothing can be made of it."""
-    base = re.sub("-+", "-", slugify(name).replace("_", "-"))[: SLUG_LENGTH - 3].strip("-")
+    base = _shortened(re.sub("-+", "-", slugify(name).replace("_", "-")).strip("-"))
     if len(base) < 3:
         return ""
     candidates = [base, *(f"{base}-{number}" for number in range(2, 100))]
     taken = set(SubAccount.objects.filter(slug__in=candidates).values_list("slug", flat=True))
     taken |= set(Agency.objects.filter(slug__in=candidates).values_list("slug", flat=True))
     return next((slug for slug in candidates if slug not in taken and slug not in RESERVED), "")
+
+
+def _shortened(slug: str) -> str:
+    """As many whole words as leave room for a number behind them."""
+    most = SLUG_LENGTH - len("-99")
+    if len(slug) <= most:
+        return slug
+    return slug[: most + 1].rpartition("-")[0] or slug[:most]
 
 
 def host_name(slug: str) -> str:

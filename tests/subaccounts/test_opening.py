@@ -124,6 +124,8 @@ def test_slug_suggestions(cast: Cast) -> None:
     assert addresses.suggest_slug("Acme Plumbing") == "acme-plumbing-2"
     assert addresses.suggest_slug("東京") == ""
     assert addresses.suggest_slug("Www") == "www-2"
+    assert addresses.suggest_slug("Bakery and Patisserie of the Greater Valley") == "bakery-and-patisserie-of-the-greater"
+    assert addresses.suggest_slug("x" * 60) == "x" * 37
 
 
 def test_l05_at_the_limit_nothing_is_made(cast: Cast) -> None:
