@@ -45,9 +45,9 @@ def _recent_first(user: User, membership: Membership) -> list[SubAccount]:
 
 
 def _entered(sub_account: SubAccount) -> Account:
-    return Account(
-        sub_account.name, reverse("sub_account_enter", args=[sub_account.public_id], urlconf=settings.ROOT_URLCONF), is_link=False
-    )
+    name = f"{sub_account.name} (your own)" if sub_account.is_primary else sub_account.name
+    url = reverse("sub_account_enter", args=[sub_account.public_id], urlconf=settings.ROOT_URLCONF)
+    return Account(name, url, is_link=False)
 
 
 def _linked(sub_account: SubAccount, current: SubAccount | None) -> Account:

@@ -183,6 +183,11 @@ class Suspension(models.Model):
         return f"{self.sub_account} suspended: {self.get_reason_display()}"
 
     @property
+    def who(self) -> str:
+        """The name of whoever suspended it, without their address."""
+        return self.suspended_by.partition(" <")[0]
+
+    @property
     def is_lockout(self) -> bool:
         return self.policy == self.LOCKOUT
 

@@ -6,7 +6,8 @@ from django.views.decorators.http import require_safe
 
 from agency.access import Can
 from agency.doors import agency_door
-from subaccounts import activity, overview
+from agency.models import Agency
+from subaccounts import activity, overview, switching
 from subaccounts.models import SubAccount
 
 
@@ -18,17 +19,22 @@ def agency_home(request: HttpRequest) -> HttpResponse:
     context = {
         "agency": agency,
         "key": overview.key_figures(agency, SubAccount.objects.of(agency).open_to(request.membership)),
-        "limit_note": "" if agency.max_sub_accounts is None else f"of {agency.max_sub_accounts} in your plan",
         "sees_credits": sees_credits,
     }
     if sees_credits:
         context |= _credits(request)
     if Can.OPEN_SUB_ACCOUNTS in request.capabilities:
         steps = overview.steps(agency, request.user)
-        context |= {"steps": steps, "steps_done": sum(step.is_done for step in steps)}
+        context |= {"steps": steps, "steps_done": sum(step.is_done for step in steps), "limit_note": _limit_note(agency)}
+    else:
+        context["accounts"] = switching.accounts_for(request.user, request.membership)
     if Can.SEE_AUDIT in request.capabilities:
         context["events"] = activity.recent(agency, with_credits=sees_credits)
     return render(request, "agency/home.html", context)
+
+
+def _limit_note(agency: Agency) -> str:
+    return "" if agency.max_sub_accounts is None else f"of {agency.max_sub_accounts} in your plan"
 
 
 def _credits(request: HttpRequest) -> dict[str, object]:

@@ -61,7 +61,7 @@ ACME = Client(
     greeting="Hi, I am Pip. Ask me about repairs, prices and appointments.",
     accent="#1f6fb2",
     website="https://acme-plumbing.example/contact",
-    visits=4,
+    visits=2.6,
     unknown=(
         "Do you also repair swimming pool pumps?",
         "Is there a discount for fire fighters?",
@@ -81,7 +81,7 @@ KOALA = Client(
     greeting="Welcome to Koala Legal. How can we help?",
     accent="#6b3fa0",
     website="https://koala-legal.example/",
-    visits=2.5,
+    visits=1.7,
     unknown=(
         "Can you represent me in a patent case?",
         "Do you have somebody who speaks Finnish?",
@@ -100,7 +100,7 @@ SUNRISE = Client(
     greeting="Hello from Sunrise Cleaning! What would you like to have clean?",
     accent="#b45309",
     website="https://sunrise-cleaning.example/prices",
-    visits=1.5,
+    visits=1.1,
     unknown=(
         "Could you clean an aquarium with sharks?",
         "Do you take cryptocurrency?",
@@ -119,7 +119,7 @@ BEACON = Client(
     greeting="Hello, this is Beacon Dental. What can I tell you?",
     accent="#0f766e",
     website="https://beacon-dental.example/",
-    visits=0.7,
+    visits=0.4,
     unknown=("Do you treat horses?",),
     faqs=(
         ("What are your opening hours?", "We are open Monday to Friday from 8:00 to 18:00, on Thursdays until 20:00."),
