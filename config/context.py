@@ -231,7 +231,9 @@ class Frame:
         if days is None or days > TRIAL_WARNING_DAYS:
             return None
         text = f"{days} {'day' if days == 1 else 'days'} left in your trial." if days else "Your trial is over."
-        return Banner("Trial", "neutral" if days > TRIAL_URGENT_DAYS else "warn", "clock", text, action="See plans", action_url=self._url("plan"))
+        return Banner(
+            "Trial", "neutral" if days > TRIAL_URGENT_DAYS else "warn", "clock", text, action="See plans", action_url=self._url("plan")
+        )
 
     def _low_pool(self) -> Banner | None:
         if self.sub_account or not self.agency or Can.SEE_CREDITS not in self.capabilities:

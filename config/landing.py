@@ -3,12 +3,14 @@
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
 
 from agency.models import Plan
 from kit.doors import open_door
 
 
 @open_door("the first page a stranger sees")
+@require_safe
 def landing(request: HttpRequest) -> HttpResponse:
     """Signed-in people go on to their agency's home."""
     if request.user.is_authenticated:

@@ -5,6 +5,7 @@ from django.db import transaction
 from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
 
 from agency import audit
 from agency.access import AGENCY_ROLES, CAPABILITIES, CLIENT_ROLES, Can
@@ -73,6 +74,7 @@ def settings(request: HttpRequest) -> HttpResponse:
     return render(request, "agency/settings.html", {"form": form, "agency": agency, "host": addresses.host_name(agency.slug)})
 
 
+@require_safe
 def roles(request: HttpRequest) -> HttpResponse:
     """The one role → capability table, as the doors read it."""
     columns = [*AGENCY_ROLES, *CLIENT_ROLES]
