@@ -19,8 +19,9 @@ from subaccounts import lifecycle
 from subaccounts.models import DailyFigures, SubAccount
 from subaccounts.tenancy import enter
 from tests.cast import TESTS, Cast, Visitor, host_of
+from tests.workspace import demo
 from tests.workspace.conftest import make_chatbot
-from workspace import chatbots, demo, limits
+from workspace import chatbots, limits
 from workspace.models import Chatbot, Conversation, Lead, Message
 
 URLS = "config.workspace_urls"

@@ -18,7 +18,7 @@ from tests.product import ROOT, Product, free_port
 ENTRIES = "(() => { try { return Object.entries(localStorage); } catch { return []; } })()"
 SEED = """
 from tests import cast
-from workspace import demo
+from tests.workspace import demo
 cast.assemble()
 demo.furnish(cast.Cast().acme, by=cast.TESTS)
 """

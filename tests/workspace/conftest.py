@@ -5,7 +5,8 @@ import pytest
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 from tests.cast import TESTS, Cast
-from workspace import chatbots, demo
+from tests.workspace import demo
+from workspace import chatbots
 from workspace.models import Chatbot, Faq
 
 

@@ -13,7 +13,8 @@ from credits.models import Entry, Hold, Wallet
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 from tests import cast
-from workspace import demo, replies, visitors
+from tests.workspace import demo
+from workspace import replies, visitors
 from workspace.models import Chatbot, Message
 
 THREADS = 8

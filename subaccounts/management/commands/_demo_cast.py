@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 PASSWORD = "canopy-demo-2026"  # noqa: S105 (the demo's own, printed on purpose)
-WEBSITE = "http://localhost:8010"
+WEBSITE = "http://localhost:*"
 
 
 @dataclass(frozen=True)

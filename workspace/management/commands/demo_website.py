@@ -2,6 +2,7 @@
 
 import http.server
 import mimetypes
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -10,9 +11,9 @@ from django.db import close_old_connections
 
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
-from workspace.demo import FOLDER
 from workspace.models import Chatbot
 
+FOLDER = Path(settings.BASE_DIR) / "demo" / "website"
 SITES = {"/": "acme-plumbing", "/koala/": "koala-legal", "/sunrise/": "sunrise-cleaning"}
 MARK = b"<!-- chat -->"
 
@@ -36,10 +37,10 @@ class Site(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path in SITES:
-            page = (FOLDER / "website" / path.strip("/") / "index.html").read_bytes()
+            page = (FOLDER / path.strip("/") / "index.html").read_bytes()
             self._send(page.replace(MARK, script_tag(SITES[path]).encode()), "text/html; charset=utf-8")
         elif path == "/site.css":
-            self._send((FOLDER / "website" / "site.css").read_bytes(), mimetypes.types_map[".css"])
+            self._send((FOLDER / "site.css").read_bytes(), mimetypes.types_map[".css"])
         else:
             self.send_error(404)
 
