@@ -1,7 +1,7 @@
 """From the host name of a request to the place it is for, and from its session to the person and what they may do."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
 
 import structlog
 from allauth.usersessions.models import UserSession
@@ -14,6 +14,7 @@ from django.http import (
     HttpResponseBase,
     HttpResponseNotAllowed,
     HttpResponsePermanentRedirect,
+    StreamingHttpResponse,
 )
 from django.shortcuts import redirect
 
@@ -69,7 +70,10 @@ class HostMiddleware:
             return self.get_response(request)
         request.urlconf = settings.WORKSPACE_URLCONF
         with enter(site.sub_account):
-            return self.get_response(request)
+            response = self.get_response(request)
+        if isinstance(response, StreamingHttpResponse):
+            response.streaming_content = _inside(site.sub_account, cast("Iterable[bytes]", response.streaming_content))
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """A workspace whose schema is missing or half built: nothing of public's can be seen, and somebody must be told."""
@@ -82,6 +86,17 @@ class HostMiddleware:
         if target := hosts.without_www(host):
             return HttpResponsePermanentRedirect(f"{settings.SCHEME}://{target}{request.get_full_path()}", preserve_request=True)
         return _plain(NOWHERE, status=404)
+
+
+def _inside(sub_account: SubAccount, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Each piece of a streamed answer is made in the workspace, long after the view returned; between them nobody is in it."""
+    pieces = iter(chunks)
+    while True:
+        with enter(sub_account):
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece
 
 
 def _plain(page: str, *, status: int) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Threats A04–A14 and A17: which workspace a request or a task is for, and that it never sees another one's.
+"""Threats A04–A14, A17 and A18: which workspace a request or a task is for, and that it never sees another one's.
 
 A01–A03, A16 and A19–A22 stand beside the pages they attack.
 """
@@ -16,7 +16,7 @@ from django.core import mail
 from django.core.cache import cache
 from django.core.management import call_command
 from django.db import DatabaseError, connection, connections, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 from gunicorn.config import Config
 from gunicorn.http.errors import InvalidHeader
@@ -290,13 +290,24 @@ def test_a14_nothing_warm_in_the_cache_of_one_workspace_is_shown_in_another(cast
         Visitor(host_of(cast.acme), cast.paul).get(path)
     for path in workspace_pages():
         page = Visitor(host_of(cast.koala), cast.kira).get(path)
-        assert b"Canary of Acme" not in page.content
+        assert b"Canary of Acme" not in b"".join(page)
 
 
 def workspace_pages() -> list[str]:
     """Addresses behind a workspace's door that need nothing more."""
     doors = [(route, door_of(pattern.callback)) for route, pattern in all_views(settings.WORKSPACE_URLCONF)]
     return [route for route, door in doors if door and door.kind == "workspace" and "<" not in route]
+
+
+def test_a18_a_streamed_answer_is_made_in_its_workspace_piece_by_piece(reachable: Pair) -> None:
+    def export(request: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse(name for _ in range(3) for name in Contact.objects.values_list("name", flat=True).iterator())
+
+    answers = [iter(HostMiddleware(export)(RequestFactory().get("/", headers={"host": host_of(row)}))) for row in reachable]
+    for _ in range(3):
+        for sub_account, answer in zip(reachable, answers, strict=True):
+            assert next(answer).decode() == sub_account.schema_name
+            assert connection.schema_name == "public"
 
 
 def test_a17_tasks_of_a_removed_client_change_nothing(cast: Cast) -> None:
