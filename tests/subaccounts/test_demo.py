@@ -33,7 +33,11 @@ def test_the_demo_is_consistent(empty_stage: None) -> None:
     call_command("seed_demo", stdout=out)
 
     northlight = Agency.objects.get(slug="northlight")
-    assert set(SubAccount.objects.of(northlight).clients().values_list("name", flat=True)) == {"Acme Plumbing", "Koala Legal", "Sunrise Cleaning"}
+    assert set(SubAccount.objects.of(northlight).clients().values_list("name", flat=True)) == {
+        "Acme Plumbing",
+        "Koala Legal",
+        "Sunrise Cleaning",
+    }
     assert checks.audit() == []
     demo = SubAccount.objects.filter(agency__slug__in=["northlight", "harbour"])
     replies = DailyFigures.objects.filter(sub_account__in=demo).aggregate(sum=Sum("replies"))["sum"]

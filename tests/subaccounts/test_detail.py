@@ -16,7 +16,13 @@ from tests.cast import PLATFORM, TESTS, Cast, Visitor, host_of
 def used(sub_account: SubAccount, amount: int) -> None:
     sources = sub_account.credit_sources("credit")
     ledger.spend(
-        sources=sources, amount=amount, key=f"t:{uuid4()}", kind="ai_reply", contact="Jane Doe", by=TESTS, sub_account_id=sub_account.public_id
+        sources=sources,
+        amount=amount,
+        key=f"t:{uuid4()}",
+        kind="ai_reply",
+        contact="Jane Doe",
+        by=TESTS,
+        sub_account_id=sub_account.public_id,
     )
 
 
@@ -26,7 +32,17 @@ def test_d06_the_page_shows_figures_lines_people_and_address(cast: Cast) -> None
 
     page = Visitor(PLATFORM, cast.nora).get(f"/sub-accounts/{cast.acme.public_id}/").content.decode()
 
-    for words in ("Acme Plumbing", "Jane Doe", "AI reply", "−3", "+100", "Paul Acme", "Tess Acme", "http://acme-plumbing.localhost:8000/", ">17<"):
+    for words in (
+        "Acme Plumbing",
+        "Jane Doe",
+        "AI reply",
+        "−3",
+        "+100",
+        "Paul Acme",
+        "Tess Acme",
+        "http://acme-plumbing.localhost:8000/",
+        ">17<",
+    ):
         assert words in page, words
 
 
@@ -52,7 +68,13 @@ def test_a02_the_pages_of_another_agencys_client_are_not_found(cast: Cast, page:
 
 def test_editing_writes_what_changed_and_nothing_else(cast: Cast) -> None:
     nora = Visitor(PLATFORM, cast.nora)
-    form = {"name": "Acme Pipes", "contact_first_name": "Paul", "contact_last_name": "Acme", "contact_email": "x@y.example", "pool_fallback": "off"}
+    form = {
+        "name": "Acme Pipes",
+        "contact_first_name": "Paul",
+        "contact_last_name": "Acme",
+        "contact_email": "x@y.example",
+        "pool_fallback": "off",
+    }
 
     answer = nora.post(
         f"/sub-accounts/{cast.acme.public_id}/edit/",
@@ -61,7 +83,13 @@ def test_editing_writes_what_changed_and_nothing_else(cast: Cast) -> None:
 
     acme = cast.acme
     assert answer.status_code == 302
-    assert (acme.name, acme.pool_fallback, acme.status, acme.agency, acme.credit_mode) == ("Acme Pipes", "off", "ready", cast.northlight, "manual")
+    assert (acme.name, acme.pool_fallback, acme.status, acme.agency, acme.credit_mode) == (
+        "Acme Pipes",
+        "off",
+        "ready",
+        cast.northlight,
+        "manual",
+    )
     record = AuditRecord.objects.get(action="sub_account.edited")
     assert record.before["name"] == "Acme Plumbing"
     assert "city" not in record.after
@@ -145,7 +173,9 @@ def test_e07_a_client_of_several_sub_accounts_finds_links_to_the_others(cast: Ca
 
     others = [account for account in switching.accounts_for(cast.paul, None, cast.acme) if not account.is_current]
 
-    assert [(account.name, account.url, account.is_link) for account in others] == [("Koala Legal", "http://koala-legal.localhost:8000/", True)]
+    assert [(account.name, account.url, account.is_link) for account in others] == [
+        ("Koala Legal", "http://koala-legal.localhost:8000/", True)
+    ]
 
 
 def test_h06_a_client_cannot_see_the_agencys_pages(cast: Cast) -> None:

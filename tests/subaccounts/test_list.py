@@ -65,7 +65,12 @@ def test_pages_follow_each_other_without_gap_or_repeat(cast: Cast, sort: str) ->
     used = SubAccount.objects.of(cast.harbour).clients().order_by("-id")[:3]
     for number, sub_account in enumerate(used, 1):
         ledger.spend(
-            sources=[cast.harbour.pool("credit")], amount=number, key=f"t:{uuid4()}", kind="ai_reply", by=TESTS, sub_account_id=sub_account.public_id
+            sources=[cast.harbour.pool("credit")],
+            amount=number,
+            key=f"t:{uuid4()}",
+            kind="ai_reply",
+            by=TESTS,
+            sub_account_id=sub_account.public_id,
         )
 
     rows = everything(cast.harbour, listing.Wish(sort=sort))

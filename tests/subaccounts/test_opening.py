@@ -171,9 +171,17 @@ def test_another_agencys_key_opens_another(cast: Cast) -> None:
     assert first.sub_account.public_id != second.sub_account.public_id
 
 
-@pytest.mark.parametrize("broken", ["agency.audit.record", "kit.mail.send", "credits.ledger.open_wallets", "subaccounts.models.Domain.save"])
+@pytest.mark.parametrize(
+    "broken", ["agency.audit.record", "kit.mail.send", "credits.ledger.open_wallets", "subaccounts.models.Domain.save"]
+)
 def test_a_failure_in_the_middle_leaves_nothing(cast: Cast, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
-    before = (SubAccount.objects.count(), User.objects.count(), OutboxMessage.objects.count(), Domain.objects.count(), AuditRecord.objects.count())
+    before = (
+        SubAccount.objects.count(),
+        User.objects.count(),
+        OutboxMessage.objects.count(),
+        Domain.objects.count(),
+        AuditRecord.objects.count(),
+    )
     room = (schemas(), SpareWorkspace.objects.count())
 
     def fail(*args: object, **kwargs: object) -> None:
@@ -183,7 +191,13 @@ def test_a_failure_in_the_middle_leaves_nothing(cast: Cast, monkeypatch: pytest.
     with pytest.raises(RuntimeError):
         open_one(cast.northlight)
 
-    after = (SubAccount.objects.count(), User.objects.count(), OutboxMessage.objects.count(), Domain.objects.count(), AuditRecord.objects.count())
+    after = (
+        SubAccount.objects.count(),
+        User.objects.count(),
+        OutboxMessage.objects.count(),
+        Domain.objects.count(),
+        AuditRecord.objects.count(),
+    )
     assert after == before
     assert (schemas(), SpareWorkspace.objects.count()) == room
 
