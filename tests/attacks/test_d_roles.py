@@ -9,9 +9,12 @@ from django.forms.models import model_to_dict
 
 from agency.access import CAPABILITIES, Can, Role
 from agency.models import Agency, Membership, Plan, User
+from credits.models import Wallet
 from kit.doors import all_views
+from subaccounts.models import Access
 from tests.cast import PLATFORM, Cast, Visitor, host_of
 from tests.entrance import Mails, code_in, sign_in
+from tests.test_doors import path_of
 
 GREEDY = {
     "role": "owner", "is_staff": "1", "is_superuser": "on", "is_active": "1", "realm": "1", "agency": "1", "plan": "agency", "plan_id": "5", "credits": "9999",
@@ -57,6 +60,28 @@ def test_d04_signing_up_takes_only_its_own_fields(cast: Cast, mails: Mails) -> N
     assert agency.plan.code == "starter"
     assert agency.max_sub_accounts_override is None
     assert agency.pool("credit").balance == settings.TRIAL_POOL_CREDITS
+
+
+@pytest.mark.parametrize("who", ["nora", "paul"])
+def test_d04_no_form_anywhere_takes_a_right_or_a_limit(cast: Cast, who: str) -> None:
+    user = getattr(cast, who)
+    host, urlconf = (PLATFORM, settings.ROOT_URLCONF) if user.realm is None else (host_of(cast.acme), settings.WORKSPACE_URLCONF)
+    before = rights()
+    for route, pattern in all_views(urlconf):
+        Visitor(host, user).post(path_of(route, pattern), GREEDY)
+    assert rights() == before
+
+
+def rights() -> dict[str, list[Any]]:
+    return {
+        "people": list(
+            User.objects.order_by("pk").values_list("email", "realm", "is_staff", "is_superuser", "is_active", "must_change_password")
+        ),
+        "team": list(Membership.objects.order_by("pk").values_list("agency", "user", "role")),
+        "clients": list(Access.objects.order_by("pk").values_list("sub_account", "user", "role")),
+        "agencies": list(Agency.objects.order_by("pk").values("slug", "plan", "currency", "trial_ends_at", "max_sub_accounts_override")),
+        "money": list(Wallet.objects.order_by("pk").values_list("pk", "balance", "held")),
+    }
 
 
 def test_d06_a_person_is_once_in_an_agency(cast: Cast) -> None:
