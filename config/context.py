@@ -9,13 +9,14 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from django.db.models import F
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from agency.access import Can, Role
 from agency.models import Agency
 from credits.models import Wallet
-from kit.templatetags.kit import number
+from kit.units import figure
 from subaccounts import switching
 from subaccounts.models import Access, Assist, SubAccount
 from whitelabel.resolve import Brand, brand_for
@@ -238,11 +239,11 @@ class Frame:
     def _low_pool(self) -> Banner | None:
         if self.sub_account or not self.agency or Can.SEE_CREDITS not in self.capabilities:
             return None
-        pool = Wallet.objects.filter(owner_kind=Wallet.AGENCY, owner_id=self.agency.public_id, unit_id="credit").first()
-        if pool is None or pool.low_at is None or pool.balance - pool.held > pool.low_at:
+        low = Wallet.objects.filter(owner_kind=Wallet.AGENCY, owner_id=self.agency.public_id, balance__lt=F("low_at"))
+        pool = low.select_related("unit").order_by("unit__position").first()
+        if pool is None:
             return None
-        left = number(pool.balance - pool.held)
-        text = f"Your credit pool is low: {left} left. Replies stop when nothing can pay for them."
+        text = f"Your {pool.unit.name} pool is low: {figure(pool.available, pool.unit)} left. What nothing can pay for stops."
         return Banner("Low credits", "warn", "exclamation-triangle", text, action="See credits", action_url=self._url("credits_home"))
 
     def _url(self, name: str, *args: object) -> str:

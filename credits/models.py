@@ -70,6 +70,7 @@ class Wallet(models.Model):
 
     @property
     def is_low(self) -> bool:
+        """Below its threshold, so that there is an alert (a `LowBalance`) for it."""
         return self.low_at is not None and self.balance < self.low_at
 
 

@@ -65,10 +65,6 @@ def pool(agency: Agency) -> Wallet | None:
     return Wallet.objects.filter(owner_kind=Wallet.AGENCY, owner_id=agency.public_id, unit_id=credit_use.UNIT).first()
 
 
-def is_low(wallet: Wallet) -> bool:
-    return wallet.low_at is not None and wallet.available < wallet.low_at
-
-
 def used_by_client(agency: Agency) -> Chart:
     """Credits used on each of the last 30 days by the clients that used most, the others together."""
     days = _last_days(agency)

@@ -39,4 +39,4 @@ def _limit_note(agency: Agency) -> str:
 
 def _credits(request: HttpRequest) -> dict[str, object]:
     pool = overview.pool(request.agency)
-    return {"pool": pool, "is_low": pool is not None and overview.is_low(pool), "chart": overview.used_by_client(request.agency)}
+    return {"pool": pool, "is_low": pool is not None and pool.is_low, "chart": overview.used_by_client(request.agency)}

@@ -70,7 +70,7 @@ def test_the_trial_is_announced_to_those_who_can_end_it(cast: Cast) -> None:
 
 def test_a_low_pool_is_announced_with_what_is_left(cast: Cast) -> None:
     pool = cast.northlight.pool("credit")
-    Wallet.objects.filter(id=pool.id).update(low_at=pool.balance)
+    Wallet.objects.filter(id=pool.id).update(low_at=pool.balance + 1)
 
     assert f"{pool.balance:,} left" in Visitor(user=cast.nora).get(HOME).content.decode()
 
