@@ -247,6 +247,7 @@ def find_workspace(request: HttpRequest) -> HttpResponse:
         return render(request, "429.html", status=429)
     if consume(request, action="find_workspace_address", key=email):
         tell_workspaces(email)
+    User().set_password(email)  # the same work for known and unknown addresses, and far more than the rest
     return render(request, "agency/find_workspace_sent.html", {"email": email})
 
 

@@ -27,6 +27,17 @@ NEW = "a-sturdy-one-4711"
 REAL_HASHER = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 
 
+@pytest.fixture(autouse=True)
+def nobody_looks_over_all_realms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """allauth's own look-up by address knows no realms: no page may come to it."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("an address was looked up over all realms")
+
+    for module in ("account.forms", "account.auth_backends", "account.internal.userkit"):
+        monkeypatch.setattr(f"allauth.{module}.filter_users_by_email", refuse)
+
+
 def words(answer: Any) -> str:
     """What a page says, without what differs from visit to visit."""
     return re.sub(r"csrfmiddlewaretoken[^>]*>|nonce-[^']*|X-CSRFToken[^}]*|\S+@\S+", "", answer.content.decode())
@@ -76,6 +87,7 @@ TRIES: dict[str, Callable[[str], Any]] = {
     "sign-in": lambda email: sign_in(email, password="not-the-password-1"),
     "sign-up": signing_up,
     "reset": lambda email: Visitor(PLATFORM).post("/password/reset/", {"email": email}),
+    "find": lambda email: Visitor(PLATFORM).post("/find-workspace/", {"email": email}),
 }
 
 
@@ -390,7 +402,7 @@ def test_e20_a_generated_password_leads_to_one_page_only(cast: Cast) -> None:
     User.objects.filter(pk=cast.paul.pk).update(must_change_password=True, initial_password_expires_at=clock.now() + timedelta(days=7))
     browser, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
     other, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
-    for path in ("/security/", "/security/email/", "/security/sessions/"):
+    for path in ("/", "/security/", "/security/email/", "/security/sessions/"):
         assert browser.get(path).headers["Location"] == "/password/first/"
     assert browser.get("/password/first/").status_code == 200
     same = browser.post("/password/first/", {"password1": PASSWORD, "password2": PASSWORD})
