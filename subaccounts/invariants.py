@@ -1,7 +1,8 @@
 from collections.abc import Iterator
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, Q
 
+from agency.models import Agency
 from credits.models import Wallet
 from kit.invariants import ROWS_SHOWN, invariant
 from subaccounts import catalogue
@@ -32,3 +33,13 @@ def sub_accounts_are_whole() -> Iterator[str]:
     whole = SubAccount.objects.ready().annotate(has_wallets=Exists(wallets), has_domain=Exists(domains))
     for sub_account in whole.exclude(has_wallets=True, has_domain=True)[:ROWS_SHOWN]:
         yield f"{sub_account.slug}: wallets {sub_account.has_wallets}, primary host name {sub_account.has_domain}"
+
+
+@invariant("every agency has one Owner and one primary sub-account")
+def agencies() -> Iterator[str]:
+    counted = Agency.objects.annotate(
+        owners=Count("memberships", filter=Q(memberships__role="owner"), distinct=True),
+        primaries=Count("sub_accounts", filter=Q(sub_accounts__is_primary=True), distinct=True),
+    )
+    for agency in counted.exclude(owners=1, primaries=1).order_by("pk")[:ROWS_SHOWN]:
+        yield f"{agency.slug} has {agency.owners} owners and {agency.primaries} primary sub-accounts"

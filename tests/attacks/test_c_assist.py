@@ -241,7 +241,12 @@ def test_c12_signing_out_of_the_agency_ends_it(cast: Cast) -> None:
 def test_c13_in_a_suspended_workspace_the_agency_may_look_but_change_nothing(cast: Cast) -> None:
     lifecycle.suspend(sub_account=cast.acme, policy="lockout", by=TESTS)
 
-    assert Browser(cast.nora).enter(cast.acme).status_code == 302
+    browser = Browser(cast.nora)
+    browser.enter(cast.acme)
+    inside = browser.on(host_of(cast.acme))
+
+    assert inside.get("/").status_code == 200
+    assert inside.post("/chatbots/new/", {"name": "New"}).status_code == 403
 
 
 def test_c14_the_token_goes_only_to_our_own_host(cast: Cast) -> None:

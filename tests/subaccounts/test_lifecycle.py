@@ -3,7 +3,7 @@
 import pytest
 
 from agency.models import AuditRecord
-from subaccounts import lifecycle
+from subaccounts import invariants, lifecycle
 from subaccounts.models import SubAccount, Suspension
 from tests.cast import PLATFORM, TESTS, Cast, Visitor, host_of
 
@@ -122,3 +122,11 @@ def test_u08_lockout_shows_the_client_the_note_and_nothing_else(cast: Cast) -> N
 
     assert page.status_code == 403
     assert "Invoice 12 is open." in page.content.decode()
+
+
+def test_an_agency_without_an_owner_is_noticed(cast: Cast) -> None:
+    assert list(invariants.agencies()) == []
+
+    cast.nora.memberships.all().delete()
+
+    assert list(invariants.agencies()) == ["northlight has 0 owners and 1 primary sub-accounts"]

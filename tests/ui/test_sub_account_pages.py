@@ -1,0 +1,77 @@
+"""The agency's pages about its clients, seen by a browser: nobody is shut out, nothing sticks out."""
+
+from collections.abc import Callable
+
+import pytest
+
+from agency.models import User
+from subaccounts import figures, lifecycle, opening
+from subaccounts.models import SubAccount
+from tests.cast import TESTS, Cast, host_of
+from tests.ui.conftest import Sight
+
+Look = Callable[..., Sight]
+
+LONG = "Ode Bakery and Patisserie of the Greater Northern Riverside Valley and Donaudampfschifffahrtsgesellschaftskapitän, Inc."
+
+
+def assert_fine(sight: Sight) -> None:
+    assert sight.violations() == []
+    assert sight.overflow() <= 0
+
+
+@pytest.fixture
+def a_long_name(cast: Cast) -> SubAccount:
+    SubAccount.objects.filter(pk=cast.acme.pk).update(name=LONG, contact_email=f"{'x' * 60}@{'y' * 60}.example")
+    figures.add(cast.acme, messages=1234567, conversations=2, leads=12)
+    return cast.acme
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize("page", ["/home/", "/sub-accounts/", "/sub-accounts/new/", "", "edit/", "suspension/"])
+def test_the_pages_can_be_used_by_everybody(look: Look, cast: Cast, a_long_name: SubAccount, page: str, width: int, scheme: str) -> None:
+    path = page if page.startswith("/") else f"/sub-accounts/{a_long_name.public_id}/{page}"
+
+    assert_fine(look(path, user=cast.nora, width=width, scheme=scheme))
+
+
+@pytest.mark.parametrize("page", ["/home/", "/sub-accounts/", "/sub-accounts/?q=nobody"])
+def test_a_new_agency_and_an_empty_result(look: Look, cast: Cast, page: str) -> None:
+    owner = User.objects.create_user(email="fresh@owner.example", first_name="Fresh", last_name="Owner")
+    opening.open_agency(owner=owner, name="Fjord Media", slug="fjord-media", by=TESTS)
+
+    assert_fine(look(page, user=owner))
+
+
+def test_a_member_of_the_team(look: Look, cast: Cast) -> None:
+    assert_fine(look("/home/", user=cast.mia))
+
+
+def test_at_the_limit(look: Look, cast: Cast) -> None:
+    agency = cast.northlight
+    agency.max_sub_accounts_override = 1
+    agency.save()
+
+    assert_fine(look("/sub-accounts/new/", user=cast.nora))
+
+
+@pytest.mark.parametrize("policy", ["read_only", "lockout"])
+def test_a_suspended_client(look: Look, cast: Cast, policy: str) -> None:
+    lifecycle.suspend(sub_account=cast.acme, policy=policy, note="x" * 150, by=TESTS)
+
+    assert_fine(look("/", user=cast.paul, host=host_of(cast.acme), width=390))
+    assert_fine(look(f"/sub-accounts/{cast.acme.public_id}/", user=cast.nora, width=390))
+
+
+def test_typing_a_name_suggests_its_web_address_and_keeps_what_was_typed(look: Look, cast: Cast) -> None:
+    page = look("/sub-accounts/new/", user=cast.nora).page
+
+    page.fill("#id_business_name", "Ode Bakery")
+    page.press("#id_business_name", "Tab")
+    page.wait_for_function("document.querySelector('#id_slug').value === 'ode-bakery'")
+    page.fill("#id_slug", "my-own")
+    page.fill("#id_business_name", "Another Name")
+    page.press("#id_business_name", "Tab")
+    page.wait_for_timeout(300)
+
+    assert page.input_value("#id_slug") == "my-own"
