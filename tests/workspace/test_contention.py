@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -14,9 +15,10 @@ from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 from tests import cast
 from tests.workspace import demo
-from workspace import replies, visitors
-from workspace.models import Chatbot, Message
+from workspace import chatbots, replies, visitors
+from workspace.models import Chatbot, Faq, Message
 
+Result = TypeVar("Result")
 THREADS = 8
 
 
@@ -30,9 +32,6 @@ def own(transactional_db: None) -> SubAccount:
 
 @pytest.fixture
 def bot(own: SubAccount) -> Chatbot:
-    from workspace import chatbots
-    from workspace.models import Faq
-
     with enter(own):
         made = chatbots.create(sub_account=own, by=cast.TESTS, name="Pipes assistant")
         Faq.objects.bulk_create([Faq(chatbot=made, **row) for row in demo.faqs("acme-plumbing")])
@@ -50,10 +49,10 @@ def leave(sub_account: SubAccount, amount: int) -> None:
         )
 
 
-def at_once(work: Callable[[int], replies.Reply]) -> list[replies.Reply]:
+def at_once(work: Callable[[int], Result]) -> list[Result]:
     barrier = Barrier(THREADS)
 
-    def one(number: int) -> replies.Reply:
+    def one(number: int) -> Result:
         try:
             barrier.wait(10)
             return work(number)
@@ -107,3 +106,21 @@ def test_one_message_that_arrives_eight_times_at_once_is_answered_and_charged_on
     assert all(reply.message for reply in told)
     assert Entry.objects.filter(sub_account_id=own.public_id, kind="ai_reply").count() == 1
     assert nothing_is_held(own)
+
+
+def test_eight_who_take_the_last_three_places_get_three_chatbots(own: SubAccount) -> None:
+    own.agency.max_chatbots_override = 3
+    own.agency.save(update_fields=["max_chatbots_override"])
+
+    def make(number: int) -> bool:
+        with enter(own):
+            try:
+                chatbots.create(sub_account=own, by=cast.TESTS, name=f"Bot {number}")
+            except chatbots.ChatbotLimitReached:
+                return False
+            return True
+
+    assert sum(at_once(make)) == 3
+    own.refresh_from_db()
+    with enter(own):
+        assert own.chatbots == Chatbot.objects.count() == 3
