@@ -11,6 +11,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from kit import cache, health
+from subaccounts import template
 from subaccounts.models import Domain, SubAccount
 
 NEIGHBOURS = [ipaddress.ip_network(net) for net in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")]
@@ -80,7 +81,10 @@ _applied: set[tuple[str, str]] = set()
 
 
 def migrations_applied() -> bool:
-    """Whether the public schema is at this code's migrations. Asked of the database until it is true, then remembered."""
+    """Whether public is at this code's migrations and workspaces can be opened at them. Asked until it is true, then remembered.
+
+    A single workspace that is behind (locked, broken) makes nobody unready: it is named by `migrate_workspaces --check`.
+    """
     if _applied:
         return True
     loader = MigrationLoader(connection)
@@ -88,7 +92,7 @@ def migrations_applied() -> bool:
     wanted = {leaf for leaf in loader.graph.leaf_nodes() if leaf[0] in shared}
     if not wanted:
         raise ImproperlyConfigured("no migrations found: is this a complete checkout?")
-    if wanted <= set(loader.applied_migrations):
+    if wanted <= set(loader.applied_migrations) and template.exists():
         _applied.update(wanted)
     return bool(_applied)
 

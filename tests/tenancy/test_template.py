@@ -5,6 +5,7 @@ import hashlib
 import pytest
 from django.db import OperationalError, connection, transaction
 
+from config import health
 from subaccounts import catalogue, template
 from subaccounts.models import WorkspaceTemplate
 from subaccounts.tenancy import new_schema_name
@@ -173,3 +174,11 @@ def test_without_a_template_nothing_is_opened(db: None, monkeypatch: pytest.Monk
     monkeypatch.setattr(template, "current_fingerprint", lambda: "c" * 64)
     with transaction.atomic(), pytest.raises(template.TemplateMissing, match=r"manage\.py migrate"):
         template.current()
+
+
+def test_a_process_without_its_template_is_not_ready(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_applied", set())
+    with monkeypatch.context() as patched:
+        patched.setattr(template, "current_fingerprint", lambda: "c" * 64)
+        assert not health.migrations_applied()
+    assert health.migrations_applied()
