@@ -33,6 +33,7 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "expire grants and holds": ("credits.tasks.expire_due", 300),
     "open the ledger's coming months": ("credits.tasks.open_months", crontab(hour="2", minute="50")),
     "audit the books": ("credits.tasks.audit", crontab(hour="3", minute="30")),
+    "forget tokens between hosts": ("subaccounts.tasks.forget_hops", crontab(hour="3", minute="40")),
     "keep spare workspaces": ("subaccounts.tasks.keep_spares", 60),
 }
 app.conf.beat_schedule = {name: {"task": task, "schedule": when, "options": {"expires": 60}} for name, (task, when) in SCHEDULE.items()}

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery import Task, shared_task
 
-from subaccounts import provisioning
+from subaccounts import hop, provisioning
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 
@@ -37,3 +37,8 @@ class WorkspaceTask(Task):
 @shared_task(expires=60)
 def keep_spares() -> None:
     provisioning.keep_spares()
+
+
+@shared_task(expires=60)
+def forget_hops() -> None:
+    hop.forget()

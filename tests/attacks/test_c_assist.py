@@ -86,6 +86,14 @@ def test_c02_a_token_lives_sixty_seconds(cast: Cast) -> None:
         assert late.on(host_of(cast.koala)).post("/hop/", {"token": late_token}).status_code == 404
 
 
+def test_tokens_that_died_are_forgotten(cast: Cast) -> None:
+    hop.issue(user=cast.nora, host="x.localhost", purpose=Hop.SWITCH, nonce_hash="0" * 64)
+    assert hop.forget() == 0
+
+    with time_machine.travel(clock.now() + timedelta(days=2)):
+        assert hop.forget() == 1
+
+
 def test_c03_a_token_for_one_host_is_burned_on_another(cast: Cast) -> None:
     browser = Browser(cast.nora)
     token = browser.token_for(cast.acme)
