@@ -33,6 +33,7 @@ PRIORITIES = {
     Grant.TRANSFER: 50,
     Grant.PURCHASE: 60,
 }
+MOST_AT_ONCE = 1000
 _LAST_LEG = 0xFFFF
 
 
@@ -78,6 +79,16 @@ class Posted:
     @property
     def entries(self) -> list[Entry]:
         return entries_from(self.first_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One spend of many: what differs from the others."""
+
+    key: str
+    amount: int
+    contact: str = ""
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +252,40 @@ def spend_alone(
     )  # fmt: skip
 
 
+def spend_many(
+    *,
+    sources: Sequence[Wallet],
+    uses: Sequence[Use],
+    kind: str,
+    by: Actor,
+    memo: str = "",
+    sub_account_id: UUID | None = None,
+    campaign: str = "",
+    bot: str = "",
+) -> list[Posted | InsufficientCredits | KeyReused]:
+    """Up to `MOST_AT_ONCE` spends for one client, with one update of the row that pays: for campaigns.
+
+    Each stands for itself, in order: what comes back has, at the place of each use, what it posted or why it was refused.
+    A repeat of the batch, or of one of them by `spend`, posts nothing again.
+    """
+    if not 0 < len(uses) <= MOST_AT_ONCE or len({use.key for use in uses}) < len(uses):
+        raise ValueError(f"between 1 and {MOST_AT_ONCE} uses, each with a key of its own")
+    _check_sources(sources)
+    for use in uses:
+        _check_amount(use.amount, least=1)
+    head = sources[0].pk
+    contents = [_content("spend", head, use.amount, kind, sub_account_id, use.contact, campaign, bot, False, use.reference) for use in uses]
+    values: list[Any] = [
+        [source.pk for source in sources], [use.amount for use in uses], [use.key for use in uses], contents, [_entry_id() for _ in uses],
+        [use.contact[:160] for use in uses], [use.reference[:160] for use in uses], clock.now(), kind, sub_account_id,
+        campaign[:160], bot[:160], memo[:200], *_actor(by),
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_DRAW_MANY, values)
+        rows = cursor.fetchall()
+    return [_result(use, *row) for use, row in zip(uses, rows, strict=True)]
+
+
 def hold(
     *,
     sources: Sequence[Wallet],
@@ -376,6 +421,13 @@ _SPEND_ALONE = (
 )
 
 
+_DRAW_MANY = (
+    "SELECT outcome, first_id, available FROM public.credits_draw_many("
+    "%s::uuid[], %s::bigint[], %s::text[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    " ORDER BY place"
+)
+
+
 def _draw(
     sources: Sequence[Wallet], amount: int, key: str, until: datetime | None, by: Actor, *, kind: str, memo: str, sub_account_id: UUID | None,
     contact: str, campaign: str, bot: str, own_key: bool, reference: str, is_alone: bool = False,
@@ -395,6 +447,14 @@ def _draw(
     if outcome == "reused":
         raise KeyReused
     return Posted(key, amount, posted_id or first_id, outcome == "replayed")
+
+
+def _result(use: Use, outcome: str, first_id: UUID | None, available: int) -> Posted | InsufficientCredits | KeyReused:
+    if outcome == "insufficient":
+        return InsufficientCredits(needed=use.amount, available=available)
+    if outcome == "reused" or first_id is None:
+        return KeyReused()
+    return Posted(use.key, use.amount, first_id, outcome == "replayed")
 
 
 def _settle(

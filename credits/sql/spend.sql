@@ -201,6 +201,81 @@ BEGIN
     END IF;
 END $$;
 
+-- Many spends of one kind from the same sources, for one campaign: the pool's row is updated once for all of them. Each is
+-- done, replayed, reused or insufficient on its own, in their order. Where one head grant does not cover them all, they are drawn
+-- one by one. p_ids are the ids of their first entries.
+CREATE FUNCTION public.credits_draw_many(
+    p_sources uuid[], p_amounts bigint[], p_keys text[], p_contents uuid[], p_ids uuid[], p_contacts text[], p_references text[],
+    p_at timestamptz, p_kind text, p_sub_account uuid, p_campaign text, p_bot text, p_memo text,
+    p_by_kind text, p_by_id text, p_by_label text, p_on_behalf_of text
+) RETURNS TABLE (place bigint, outcome text, first_id uuid, available bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    w public.credits_wallet;
+    v_new text[];
+    v_total bigint;
+    v_count bigint;
+    v_grant uuid;
+BEGIN
+    WITH claimed AS (
+        INSERT INTO public.credits_key (key, content, entry_id, voided_by)
+            SELECT key, content, id, '' FROM unnest(p_keys, p_contents, p_ids) AS wish (key, content, id) ORDER BY key
+            ON CONFLICT DO NOTHING RETURNING key
+    )
+    SELECT coalesce(array_agg(key), '{}') INTO v_new FROM claimed;
+    SELECT coalesce(sum(amount), 0), count(*) INTO v_total, v_count
+        FROM unnest(p_keys, p_amounts) AS wish (key, amount) WHERE key = ANY (v_new);
+
+    FOR i IN 1 .. cardinality(p_sources) LOOP
+        SELECT * INTO STRICT w FROM public.credits_wallet WHERE id = p_sources[i] FOR UPDATE;
+        IF w.next_expires_at <= p_at THEN
+            w := public.credits_expire(w.id, p_at);
+        END IF;
+        EXIT WHEN w.balance > w.held;
+    END LOOP;
+    IF v_count > 0 AND w.balance - w.held >= v_total THEN
+        UPDATE public.credits_grant SET remaining = remaining - v_total
+            WHERE remaining - held >= v_total AND id = (
+                SELECT id FROM public.credits_grant WHERE wallet_id = w.id AND is_open AND remaining > held
+                ORDER BY priority, expires_at, id LIMIT 1)
+            RETURNING id INTO v_grant;
+    END IF;
+
+    IF v_grant IS NOT NULL THEN
+        UPDATE public.credits_wallet SET balance = balance - v_total, sequence = sequence + v_count WHERE id = w.id;
+        INSERT INTO public.credits_entry (id, key, at, kind, unit_id, amount, from_wallet_id, from_balance, from_sequence,
+            to_wallet_id, grant_id, agency_id, sub_account_id, contact, campaign, bot, own_key, reference, memo,
+            by_kind, by_id, by_label, on_behalf_of)
+        SELECT wish.id, wish.key, p_at, p_kind, w.unit_id, wish.amount, w.id, w.balance - sum(wish.amount) OVER so_far,
+            w.sequence + row_number() OVER so_far, public.credits_book('used', w.unit_id), v_grant, w.agency_id, p_sub_account,
+            wish.contact, p_campaign, p_bot, false, wish.reference, p_memo, p_by_kind, p_by_id, p_by_label, p_on_behalf_of
+        FROM unnest(p_keys, p_amounts, p_ids, p_contacts, p_references) WITH ORDINALITY AS wish (key, amount, id, contact, reference, place)
+        WHERE wish.key = ANY (v_new) WINDOW so_far AS (ORDER BY wish.place);
+        IF w.low_at IS NOT NULL THEN
+            PERFORM public.credits_cross(w.id, w.low_at, w.balance, w.balance - v_total, p_at);
+        END IF;
+        RETURN QUERY
+            SELECT wish.place,
+                CASE WHEN claim.key = ANY (v_new) THEN 'done' WHEN claim.content = wish.content THEN 'replayed' ELSE 'reused' END,
+                claim.entry_id, 0::bigint
+            FROM unnest(p_keys, p_contents) WITH ORDINALITY AS wish (key, content, place)
+            JOIN public.credits_key AS claim ON claim.key = wish.key ORDER BY wish.place;
+        RETURN;
+    END IF;
+
+    -- One by one. All sources are locked first, in their order, since any of them may be drawn on now.
+    DELETE FROM public.credits_key WHERE key = ANY (v_new);
+    FOR i IN 1 .. cardinality(p_sources) LOOP
+        PERFORM FROM public.credits_wallet WHERE id = p_sources[i] FOR UPDATE;
+    END LOOP;
+    FOR i IN 1 .. cardinality(p_keys) LOOP
+        RETURN QUERY
+            SELECT i::bigint, drawn.outcome, drawn.first_id, drawn.available
+            FROM public.credits_draw(p_sources, p_amounts[i], p_keys[i], p_contents[i], p_ids[i], p_at, NULL, p_kind, p_sub_account,
+                p_contacts[i], p_campaign, p_bot, false, p_references[i], p_memo, p_by_kind, p_by_id, p_by_label, p_on_behalf_of) AS drawn;
+    END LOOP;
+END $$;
+
 -- Close an open hold: spend p_amount of it and let the rest go. p_state is what the hold becomes.
 -- outcome: done, or the state of a hold that was closed before (nothing changes then).
 CREATE FUNCTION public.credits_settle(
