@@ -9,20 +9,26 @@ machine can do differs, what a design costs does not. pgbench drives the SQL, pr
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from threading import Thread
+from time import perf_counter, sleep
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import psycopg
 
 from benchmarks.figures import Figures
+from config import embedded
+from config.embedded import Embedded
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 SECONDS = float(os.environ.get("SECONDS", "3"))
@@ -31,6 +37,7 @@ DATABASE = "canopy_bench_ledger"
 CLIENTS = 8
 PROCESSES = 16
 POOLS = 64
+KILLS = 12
 
 # Where a commit waits: not at all, as for a disk in memory; or for a flush of a millisecond, as on a cloud's disk.
 MEMORY = {"synchronous_commit": "off", "commit_delay": "0"}
@@ -55,6 +62,10 @@ SCRIPTS = {
     "one function": f"SELECT outcome FROM public.credits_draw({ARGUMENTS.format(wallet=ONE, until='NULL,')});",
     "64 pools": f"SELECT outcome FROM public.credits_draw({ARGUMENTS.format(wallet=ANY, until='NULL,')});",
     "early release": f"CALL public.credits_spend_alone({ARGUMENTS.format(wallet=ONE, until='')}, NULL, NULL, NULL);",
+    "batch of 100": f"""SELECT count(*) FROM public.credits_draw_many(ARRAY[{ONE}]::uuid[], array_fill(1::bigint, ARRAY[100]),
+        ARRAY(SELECT gen_random_uuid()::text FROM generate_series(1, 100)), ARRAY(SELECT gen_random_uuid() FROM generate_series(1, 100)),
+        ARRAY(SELECT uuidv7() FROM generate_series(1, 100)), array_fill('Pat Jones'::text, ARRAY[100]), array_fill(''::text, ARRAY[100]),
+        clock_timestamp(), 'campaign_message', {ONE}, 'Spring offer', '', '', 'system', '', 'benchmark', '');""",
     "early release, 64 pools": f"CALL public.credits_spend_alone({ARGUMENTS.format(wallet=ANY, until='')}, NULL, NULL, NULL);",
 }
 
@@ -66,8 +77,6 @@ def url() -> str:
 
 
 def pgbench() -> str:
-    from config import embedded
-
     found = shutil.which("pgbench")
     return found or str(embedded._postgres_binaries() / "pgbench")
 
@@ -262,6 +271,60 @@ def statement_milliseconds(pool_id: str) -> dict[str, float]:
     return medians
 
 
+# --- Killed -------------------------------------------------------------------------------------------------------------
+
+
+def kill_postgres(data: Path) -> None:
+    """kill -9 for the server and each of its processes, as a machine that loses its power."""
+    server = int((data / "postmaster.pid").read_text().split()[0])
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    for process in (server, *map(int, children)):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    sleep(0.2)
+    # Where nobody collects dead processes (a container), the number in this file still seems to be alive.
+    (data / "postmaster.pid").unlink()
+
+
+def spend_until_killed(target: str, pool: str, acknowledged: list[str]) -> None:
+    with suppress(psycopg.OperationalError), psycopg.connect(target, autocommit=True) as connection:
+        while True:
+            key = str(uuid4())
+            arguments = ARGUMENTS.format(wallet=f"'{pool}'", until="").replace("gen_random_uuid()::text", f"'{key}'", 1)
+            connection.execute(f"CALL public.credits_spend_alone({arguments}, NULL, NULL, NULL)".encode())
+            acknowledged.append(key)
+
+
+def lost_in_kills() -> tuple[int, int]:
+    """Acknowledged spends that were gone after kill -9 of PostgreSQL, and how many were acknowledged in all."""
+    server = Embedded("bench-kill")
+    server.start()
+    acknowledged: list[str] = []
+    try:
+        os.environ["DATABASE_URL"] = server.database_url
+        make_database()
+        target = url()
+        pool = str(uuid4())
+        fill(pool, [])
+        for kill in range(KILLS):
+            threads = [Thread(target=spend_until_killed, args=(target, pool, acknowledged)) for _ in range(CLIENTS)]
+            for thread in threads:
+                thread.start()
+            sleep(0.3 + kill * 0.1)
+            kill_postgres(server.data)
+            for thread in threads:
+                thread.join()
+            server.start()
+        with psycopg.connect(target) as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM credits_key JOIN credits_entry ON credits_entry.id = entry_id WHERE credits_key.key = ANY (%s)",
+                [acknowledged],
+            ).fetchone()
+    finally:
+        server.stop()
+    return len(acknowledged) - (found[0] if found else 0), len(acknowledged)
+
+
 def main() -> int:
     figures = Figures()
     make_database()
@@ -282,12 +345,14 @@ def main() -> int:
     figures.note("hot pool in memory ÷ 64 pools", memory["one function"] / memory["64 pools"], "×")
 
     wait_like(CLOUD)
-    cloud = rates(["bare insert", "ORM style", "one function", "early release", "early release, 64 pools"], pool)
+    cloud = rates(["bare insert", "ORM style", "one function", "early release", "early release, 64 pools", "batch of 100"], pool)
+    cloud["batch of 100"] *= 100
     for name, value in cloud.items():
         figures.note(f"1 ms flush, {name}", value, "a second")
     figures.at_least("hot pool, 8 clients, 1 ms flush, early release ÷ bare insert", cloud["early release"] / cloud["bare insert"], 0.65)
     figures.at_least("the same ÷ naive ORM-style SQL", cloud["early release"] / cloud["ORM style"], 7)
     figures.at_least("hot pool ÷ 64 pools", cloud["early release"] / cloud["early release, 64 pools"], 0.75)
+    figures.at_least("batch of 100 ÷ bare insert, 1 ms flush", cloud["batch of 100"] / cloud["bare insert"], 4)
     figures.at_least(
         "spend that commits with its message (plain function) ÷ naive ORM-style SQL", cloud["one function"] / cloud["ORM style"], 2
     )
@@ -302,6 +367,10 @@ def main() -> int:
     fill_statement(pools[0])
     for name, value in statement_milliseconds(pools[0]).items():
         figures.at_most(f"statement page among {ENTRIES:,} entries, {name}", value, 5, "ms")
+
+    lost, acknowledged = lost_in_kills()
+    figures.note("acknowledged spends in the kills", acknowledged)
+    figures.at_most(f"acknowledged spends lost in {KILLS} kill -9 of PostgreSQL", lost, 0, "")
     return figures.status()
 
 
