@@ -223,7 +223,7 @@ def fill_statement(pool: str) -> None:
 
 
 def statement_milliseconds(pool_id: str) -> dict[str, float]:
-    """Median database time of one page: at the newest line, in the middle and at the end, of agency, client and wallet."""
+    """Median database time (planning and execution) of a page: the newest, in the middle, the last; of agency, client and wallet."""
     import django
 
     django.setup()
@@ -251,21 +251,20 @@ def statement_milliseconds(pool_id: str) -> dict[str, float]:
     }
     spent: list[float] = []
 
-    def timed(run: Callable[..., Any], sql: str, *rest: Any) -> Any:
-        began = perf_counter()
-        try:
-            return run(sql, *rest)
-        finally:
-            spent.append(perf_counter() - began)
+    def explained(run: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        run(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", params, many, context)
+        plan = context["cursor"].fetchone()[0][0]
+        spent.append(plan["Planning Time"] + plan["Execution Time"])
+        return run(sql, params, many, context)
 
     medians = {}
-    with connection.execute_wrapper(timed):
+    with connection.execute_wrapper(explained):
         for name, page in pages.items():
             runs = []
             for _ in range(20):
                 spent.clear()
                 page()
-                runs.append(sum(spent) * 1000)
+                runs.append(sum(spent))
             medians[name] = median(runs)
     connection.close()
     return medians

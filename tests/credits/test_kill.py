@@ -29,6 +29,8 @@ for number in range(200):
     key = f"{prefix}-{number}"
     if number % 3 == 0:
         ledger.spend(sources=[pool], amount=2, key=key, kind="ai_reply", by=system("worker"))
+    elif number % 3 == 1:
+        ledger.spend_many(sources=[pool], uses=[ledger.Use(key, 2)], kind="ai_reply", by=system("worker"))
     else:
         with transaction.atomic():
             ledger.spend(sources=[pool], amount=2, key=key, kind="ai_reply", by=system("worker"))

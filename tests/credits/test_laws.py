@@ -15,7 +15,7 @@ from django.db import IntegrityError, connection, transaction
 
 from credits import checks, ledger
 from credits.models import Entry, Grant, Hold, LowBalance, Wallet
-from kit import clock
+from kit import clock, invariants
 from tests.credits.conftest import TESTS, Books, Client, give, reserve, use
 
 
@@ -177,3 +177,8 @@ def test_the_command_prints_each_finding_and_fails(busy: Client) -> None:
     with pytest.raises(CommandError):
         call_command("audit_ledger", stdout=out)
     assert str(busy.books.pool.pk) in out.getvalue()
+
+
+def test_the_laws_are_among_the_invariants_of_the_whole(busy: Client) -> None:
+    execute("UPDATE credits_wallet SET balance = balance + 1 WHERE id = %s", busy.books.pool.pk)
+    assert any(str(busy.books.pool.pk) in row for row in invariants.check_all()["the ledger keeps its laws"])
