@@ -85,7 +85,7 @@ def say(*, conversation: Conversation, text: str, by: Actor, sub_account: SubAcc
     conversation = Conversation.objects.select_for_update().get(pk=conversation.pk)
     if conversation.status == Conversation.CLOSED:
         raise ConversationClosed
-    message = _add(conversation, Message(role=Message.PERSON, text=text, user_id=by.id, user_label=by.label))
+    message = _add(conversation, Message(role=Message.PERSON, text=text, user_id=by.id, user_label=name_of(by)))
     Conversation.objects.filter(pk=conversation.pk).update(status=Conversation.PERSON, unknown_count=0)
     audit.record("conversation.answered", by=by, agency=sub_account.agency, sub_account_id=sub_account.public_id, subject=str(conversation))
     figures.add(sub_account, messages=1)
@@ -112,6 +112,11 @@ def set_status(*, conversation: Conversation, status: str, by: Actor, sub_accoun
         after={"status": status},
     )
     return conversation
+
+
+def name_of(by: Actor) -> str:
+    """Who it was, for colleagues to read: the name without the address that the audit log keeps beside it."""
+    return by.label.partition(" <")[0]
 
 
 def safe_url(url: str) -> str:

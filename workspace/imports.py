@@ -18,6 +18,7 @@ from kit.models import OutboxMessage
 from kit.refusal import Refusal
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
+from workspace.conversations import name_of
 from workspace.models import Chatbot, Faq, FaqImport
 
 STEP = 50
@@ -49,7 +50,7 @@ def dry_run(*, sub_account: SubAccount, chatbot: Chatbot, file_name: str, conten
         total=len(rows),
         failures=[row for row in rows if row["outcome"] == REJECT],
         user_id=by.id,
-        user_label=by.label,
+        user_label=name_of(by),
     )
     _record("faq_import.checked", sub_account, made, by)
     return made

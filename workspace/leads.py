@@ -35,7 +35,7 @@ def handle(*, lead: Lead, by: Actor, sub_account: SubAccount) -> Lead:
     """Tick a lead off. Again changes nothing."""
     lead = Lead.objects.select_for_update().get(pk=lead.pk)
     if lead.handled_at is None:
-        lead.handled_at, lead.handled_by = clock.now(), by.label
+        lead.handled_at, lead.handled_by = clock.now(), conversations.name_of(by)
         lead.save(update_fields=["handled_at", "handled_by"])
     audit.record("lead.handled", by=by, agency=sub_account.agency, sub_account_id=sub_account.public_id, subject=lead.name)
     return lead

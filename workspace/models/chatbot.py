@@ -126,5 +126,9 @@ class FaqImport(models.Model):
         return reverse("faq_import", args=[self.chatbot.public_id, self.public_id])
 
     @property
+    def has_changes(self) -> bool:
+        return any(row["outcome"] in ("add", "update") for row in self.rows)
+
+    @property
     def progress_line(self) -> str:
         return f"{self.done:,} of {self.total:,} rows"
