@@ -4,13 +4,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 
 from agency.access import Can
-from kit.doors import Door, View, hang
+from kit.doors import Door, View, hang, to_sign_in
 
 
 def person_door(reason: str, *, unaudited: str = "") -> Callable[[View], View]:
@@ -20,7 +19,7 @@ def person_door(reason: str, *, unaudited: str = "") -> Callable[[View], View]:
         @wraps(view)
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path())
+                return to_sign_in(request)
             return view(request, *args, **kwargs)
 
         hang(inside, Door("person", reason, unaudited))
@@ -36,7 +35,7 @@ def agency_door(can: Can, *, unaudited: str = "") -> Callable[[View], View]:
         @wraps(view)
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path())
+                return to_sign_in(request)
             if request.membership is None:
                 return redirect("agency_new")
             if can not in request.capabilities:

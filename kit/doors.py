@@ -11,8 +11,9 @@ from functools import wraps
 from typing import Any, Literal, TypeVar
 
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.core.checks import CheckMessage, Error, register
-from django.http import HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, URLResolver, get_resolver
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
@@ -37,6 +38,13 @@ def hang(view: Callable[..., Any], door: Door) -> None:
 
 def door_of(view: Callable[..., Any]) -> Door | None:
     return getattr(view, "door", None)
+
+
+def to_sign_in(request: HttpRequest) -> HttpResponseBase:
+    """To the sign-in page and back here. A piece that htmx asked for would be filled with that page: there the whole page reloads."""
+    if request.headers.get("HX-Request") == "true":
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    return redirect_to_login(request.get_full_path())
 
 
 def open_door(reason: str, *, unaudited: str = "") -> Callable[[View], View]:

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 
 from agency.access import Can
-from kit.doors import Door, View, hang
+from kit.doors import Door, View, hang, to_sign_in
 from subaccounts.models import Suspension
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -23,7 +22,7 @@ def workspace_door(can: Can, *, unaudited: str = "") -> Callable[[View], View]:
         @wraps(view)
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path())
+                return to_sign_in(request)
             if can not in request.capabilities:
                 raise PermissionDenied
             suspension = request.site.sub_account.suspension

@@ -247,6 +247,11 @@ def test_k01_leads_are_exported_as_text_a_spreadsheet_does_not_run(paul: Visitor
     assert "v@example.org" in exported
 
 
+def test_a_page_that_looks_for_news_after_signing_out_reloads_whole(cast: Cast) -> None:
+    piece = Visitor(host_of(cast.acme)).get(url("conversation_list"), headers={"HX-Request": "true"})
+    assert (piece.status_code, piece.headers["HX-Refresh"], piece.content) == (204, "true", b"")
+
+
 def test_a_lead_is_ticked_off(paul: Visitor, cast: Cast, talk: Conversation) -> None:
     with enter(cast.acme):
         lead = Lead.objects.get()
