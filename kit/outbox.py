@@ -67,13 +67,17 @@ def wake() -> None:
 
 
 def deliver_due(*, limit: int = 200) -> int:
-    """Deliver up to `limit` messages that are due, one transaction each; how many succeeded. Any number may run at once."""
+    """Deliver up to `limit` messages that are due, one transaction each; how many succeeded. Any number may run at once.
+
+    When there may be more it asks for the next sweep at once, so that other work gets its turn in between.
+    """
     delivered = 0
     for _ in range(limit):
         claimed = _claim()
         if claimed is None:
-            break
+            return delivered
         delivered += _deliver(*claimed)
+    wake()
     return delivered
 
 
