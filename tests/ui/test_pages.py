@@ -88,6 +88,7 @@ def test_the_switcher_filters_by_what_is_typed(look: Look) -> None:
     page = look("/dev/design/").page
 
     page.locator("[popovertarget=switcher]").click()
+    page.wait_for_function("document.activeElement.matches('#switcher [data-filter]')")
     page.keyboard.type("koala")
 
     assert page.locator("#switcher form:visible").all_inner_texts() == ["KL\nKoala Legal"]
