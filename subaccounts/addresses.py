@@ -85,5 +85,14 @@ def own_url(sub_account: SubAccount, path: str = "/") -> str:
     return f"{settings.SCHEME}://{own_host(sub_account)}{path}"
 
 
+def primary_url(sub_account: SubAccount, path: str = "") -> str:
+    """A link for the workspace's own people: its stored primary domain, never the `Host` of a request."""
+    domain = sub_account.domains.order_by("-is_primary", "id").first()
+    if domain is None:
+        return own_url(sub_account, path)
+    _, colon, port = settings.BASE_DOMAIN.partition(":")
+    return f"{settings.SCHEME}://{domain.domain}{colon}{port}{path}"
+
+
 def platform_url(path: str = "/") -> str:
     return f"{settings.SCHEME}://{settings.BASE_DOMAIN}{path}"

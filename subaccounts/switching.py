@@ -32,6 +32,11 @@ def accounts_for(user: User, membership: Membership | None, current: SubAccount 
     return [_entered(sub_account) for sub_account in _recent_first(user, membership)]
 
 
+def workspaces_of(user: User) -> list[dict[str, str]]:
+    """Name and address of every workspace a client may enter."""
+    return [{"name": sub_account.name, "url": addresses.primary_url(sub_account, "/")} for sub_account in _of_client(user)]
+
+
 def _of_client(user: User) -> SubAccountQuerySet:
     return SubAccount.objects.ready().filter(accesses__user=user).order_by("name", "id")
 

@@ -30,7 +30,11 @@ class UserManager(BaseUserManager["User"]):
 
     def known_as(self, address: str, *, realm: Agency | None) -> "User | None":
         """The person of `realm` with this address; the only way from an address to a person."""
-        return self.in_realm(realm).alias(address=Lower("email")).filter(address=normal_address(address)).first()
+        return self.in_every_realm(address).filter(realm=realm).first()
+
+    def in_every_realm(self, address: str) -> models.QuerySet["User"]:
+        """Everyone with this address. Only for mail to the address itself: whoever asks must not learn the answer."""
+        return self.alias(address=Lower("email")).filter(address=normal_address(address))
 
     def create_user(self, *, email: str, password: str | None = None, realm: Agency | None = None, **fields: Any) -> "User":
         user = self.model(email=normal_address(email), realm=realm, **fields)

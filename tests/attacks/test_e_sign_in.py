@@ -16,8 +16,9 @@ from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_tot
 from django.core.cache import cache
 from django.test import override_settings
 
+from agency import devices
 from agency.models import AuditRecord, User
-from agency.views.entrance import DEVICE_COOKIE, MfaAdapter
+from agency.views.adapters import MfaAdapter
 from kit import clock
 from subaccounts.models import Access
 from tests.cast import PASSWORD, PLATFORM, Cast, Visitor, host_of
@@ -191,7 +192,7 @@ def test_e13_the_mark_of_a_known_browser_is_good_for_its_person_and_limits_too(c
     answers = []
     for number in range(8):
         other = Visitor(PLATFORM)
-        other.cookies[DEVICE_COOKIE] = mine.cookies[DEVICE_COOKIE].value
+        other.cookies[devices.COOKIE] = mine.cookies[devices.COOKIE].value
         answers.append(
             sign_in("nora@northlight.example", password="guess-guess-1", browser=other, REMOTE_ADDR=f"198.51.100.{number}")[1].status_code
         )
