@@ -17,8 +17,10 @@ TransactionTestCase._fixture_teardown = lambda self: None  # type: ignore[method
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    django_settings.CACHES["default"]["KEY_PREFIX"] = f"canopy-test-{worker}"
+    # Emptying a cache empties its whole Redis database, so each worker has one; 0 is for the processes that tests start.
+    number = 1 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    django_settings.REDIS_URL = f"{django_settings.REDIS_URL.partition('?')[0]}?db={number}"
+    django_settings.CACHES["default"]["LOCATION"] = django_settings.REDIS_URL
     django_settings.MIDDLEWARE.append("tests.audit_watch.AuditWatch")
 
 
