@@ -27,7 +27,7 @@ from psycopg.conninfo import make_conninfo
 
 ROOT = Path(__file__).resolve().parent.parent
 MATURE_MIGRATIONS = 120
-PARTS = ["open", "mature", "together", "deploy", "requests", "apart", "bystander", "memory"]
+PARTS = ["open", "mature", "together", "deploy", "column", "requests", "apart", "bystander", "memory"]
 Figures = dict[str, Any]
 short: list[str] = []
 
@@ -178,6 +178,34 @@ def part_deploy(rounds: int, large: bool) -> None:
             at_least(f"noop_deploy_{count}", stock / ours, count * 0.4)
 
 
+def part_column(rounds: int, large: bool) -> None:
+    """A deploy of one column and one index, as whole processes."""
+    count = 1000 if large else 100
+    with tempfile.TemporaryDirectory() as folder, database("canopy_bench_column") as environment:
+        app = Path(folder) / "mature"
+        write_mature_app(app)
+        environment["BENCH_MATURE"] = folder
+        migrate(environment)
+        stage(environment, "fill", count)
+        add_column_and_index(app, MATURE_MIGRATIONS + 1)
+        ours = timed(environment, "migrate_workspaces")
+        differ = stage(environment, "differ")["different"]
+        add_column_and_index(app, MATURE_MIGRATIONS + 3)
+        stock = timed(environment, "migrate_schemas", "--tenant", BENCH_STOCK="1")
+    print(f"# {count} workspaces, one column and one index: stock {stock:.1f} s, ours {ours:.2f} s")
+    at_least(f"column_and_index_{count}", stock / ours, count * 0.15)
+    at_most(f"column_and_index_{count}_differences", differ, 0, "workspaces")
+
+
+def add_column_and_index(app: Path, number: int) -> None:
+    head = "from django.db import migrations, models\n\n\nclass Migration(migrations.Migration):\n"
+    column = f'migrations.AddField("thing0", "late{number}", models.IntegerField(default=0))'
+    index = f'migrations.AddIndex("thing0", models.Index(fields=["late{number}"], name="mature_late{number}"))'
+    for step, operation in ((number, column), (number + 1, index)):
+        before = f'[("mature", "{step - 1:04d}_step")]'
+        (app / "migrations" / f"{step:04d}_step.py").write_text(f"{head}    dependencies = {before}\n    operations = [{operation}]\n")
+
+
 def timed(environment: dict[str, str], *command: str, **more: str) -> float:
     began = time.perf_counter()
     run(environment, "manage.py", *command, "--verbosity", "0", **more)
@@ -306,6 +334,12 @@ def stage_opening(rounds: str) -> Figures:
             made.append(sub_account.schema_name)
     whole = template.current().digest
     return {**seconds, "differences": sum(digest != whole for digest in catalogue.digests(made).values()) + len(made) - len(set(made))}
+
+
+def stage_differ() -> Figures:
+    from subaccounts import fleet
+
+    return {"different": len(fleet.different()) + len(fleet.stale())}
 
 
 def stage_stock_up(count: str) -> Figures:

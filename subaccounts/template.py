@@ -111,14 +111,26 @@ def _build(fingerprint: str) -> WorkspaceTemplate:
 
 def migrate(schema: str) -> None:
     """Apply the workspace migrations, and only those, in `schema` with Django's own executor."""
+    with working_in(schema):
+        executor = MigrationExecutor(connection, progress_callback=_settle)
+        executor.recorder.ensure_schema()
+        executor.migrate(leaves(executor.loader))
+
+
+@contextmanager
+def working_in(schema: str) -> Iterator[None]:
+    """Run the block in a schema that may belong to nobody: for building and migrating only. People's work uses `tenancy.enter`."""
     before = connection.tenant
     connection.set_tenant(FakeTenant(schema_name=schema))
     try:
-        executor = MigrationExecutor(connection, progress_callback=_settle)
-        executor.recorder.ensure_schema()
-        executor.migrate([node for node in executor.loader.graph.leaf_nodes() if node[0] in workspace_apps()])
+        yield
     finally:
         connection.set_tenant(before)
+
+
+def leaves(loader: MigrationLoader) -> list[tuple[str, str]]:
+    """The latest migration of each workspace app."""
+    return [node for node in loader.graph.leaf_nodes() if node[0] in workspace_apps()]
 
 
 def _settle(step: str, *_: Any) -> None:
