@@ -36,7 +36,11 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "forget tokens between hosts": ("subaccounts.tasks.forget_hops", crontab(hour="3", minute="40")),
     "keep spare workspaces": ("subaccounts.tasks.keep_spares", 60),
 }
-app.conf.beat_schedule = {name: {"task": task, "schedule": when, "options": {"expires": 60}} for name, (task, when) in SCHEDULE.items()}
+# A look that nobody had time for is not worth having later; a nightly one is, for some hours.
+app.conf.beat_schedule = {
+    name: {"task": task, "schedule": when, "options": {"expires": 60 if isinstance(when, int) else 6 * 3600}}
+    for name, (task, when) in SCHEDULE.items()
+}
 
 
 @setup_logging.connect

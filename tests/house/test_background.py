@@ -1,6 +1,9 @@
 """The schedule, the invariants and the development mailbox."""
 
+import subprocess
+import sys
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -13,12 +16,25 @@ from config.celery import SCHEDULE, app
 from kit import health, invariants
 from kit.models import OutboxMessage, Tick
 
+ROOT = Path(__file__).resolve().parents[2]
+
 pytestmark = pytest.mark.django_db
 
 
 def test_everything_on_the_schedule_is_a_task():
     app.loader.import_default_modules()
     assert {task for task, _ in SCHEDULE.values()} <= set(app.tasks)
+
+
+def test_a_worker_knows_who_delivers_every_topic():
+    """What a worker imports by itself, in a process of its own: no test has imported anything there."""
+    code = "import django; django.setup(); from config.celery import app; app.loader.import_default_modules();"
+    code += "from kit import outbox; print(*sorted(outbox._handlers))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+
+    topics = {line.split('"')[1] for file in ROOT.glob("*/*.py") for line in file.read_text().splitlines() if line.startswith("TOPIC = ")}
+    assert topics == set(found)
+    assert "mail" in topics
 
 
 @pytest.mark.parametrize("task", sorted({task for task, _ in SCHEDULE.values()}))
