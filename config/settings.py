@@ -244,7 +244,13 @@ ACCOUNT_FORMS = {
     "add_email": "agency.forms.ChangeEmailForm",
     "confirm_email_verification_code": "agency.forms.ConfirmEmailForm",
 }
-ACCOUNT_RATE_LIMITS = {"find_workspace": "10/m/ip", "find_workspace_address": "3/h/key"}
+ACCOUNT_RATE_LIMITS = {
+    # Per address as well: whoever asks from many networks must not fill somebody's mailbox.
+    "confirm_email": "1/10s/key,10/h/key",
+    "reset_password": "20/m/ip,5/15m/key",
+    "find_workspace": "10/m/ip",
+    "find_workspace_address": "3/h/key",
+}
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"

@@ -205,6 +205,18 @@ def test_e13_the_mark_of_a_known_browser_is_good_for_its_person_and_limits_too(c
     assert again.count(200) == 5
 
 
+@pytest.mark.parametrize(
+    ("path", "most"), [("/sign-up/", 10), ("/password/reset/", 20), ("/find-workspace/", 3)], ids=["sign-up", "reset", "find-workspace"]
+)
+def test_e12_nobodys_mailbox_can_be_filled_from_many_networks(cast: Cast, mails: Mails, path: str, most: int) -> None:
+    data = {"first_name": "Eve", "email": "nora@northlight.example", "password1": NEW}
+    with time_machine.travel(clock.now(), tick=False) as travel:
+        for number in range(60):
+            Visitor(PLATFORM).post(path, data, REMOTE_ADDR=f"198.51.100.{number}")
+            travel.shift(timedelta(seconds=59))
+    assert 0 < len(mails()) <= most
+
+
 # --- E14–E16: reset -------------------------------------------------------------------------------------------------------
 
 
