@@ -33,7 +33,7 @@ class Finding:
 
 
 def audit() -> list[Finding]:
-    """Everything that breaks a law, row by row; empty when the books are right. Reads one snapshot, changes nothing."""
+    """What breaks a law, row by row (10,000 at most); empty when the books are right. Reads one snapshot, changes nothing."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = '30min'")
         cursor.execute(_SQL, {"now": clock.now()})

@@ -21,8 +21,8 @@ def safe(cell: Any) -> Any:
 
 
 def csv_response(name: str, head: Iterable[str], rows: Iterable[Iterable[Any]]) -> StreamingHttpResponse:
-    """Sends `rows` as the file `name`, in UTF-8 with a byte order mark so that Excel reads it, each row as it is made."""
-    writer = csv.writer(_Echo())
+    """Sends `rows` as the file `name`, each row as it is made: UTF-8 with a byte order mark so that Excel reads it, texts in quotes."""
+    writer = csv.writer(_Echo(), quoting=csv.QUOTE_NONNUMERIC)
 
     def lines() -> Iterator[str]:
         yield "\ufeff" + writer.writerow(list(head))

@@ -108,4 +108,4 @@ FROM running WHERE balance <> before + change
 UNION ALL
 SELECT 10, 'wallet ' || id, format('has a balance of %%s, its entries sum to %%s', balance, total)
 FROM wallets WHERE owner_kind <> 'book' AND balance <> total
-ORDER BY 1, 2
+ORDER BY 1, 2 LIMIT 10000

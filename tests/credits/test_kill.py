@@ -5,26 +5,33 @@ import random
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 from django.db import connection
 
-from credits import checks
+from credits import checks, ledger
 from credits.models import Entry
+from kit import clock
 from tests.credits.conftest import Books, fresh_key, give, use
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-WORKER = """
+PREPARE = """
 import sys, django
 django.setup()
+from datetime import timedelta
 from django.db import connection, transaction
 from credits import ledger
 from credits.models import Wallet
+from kit import clock
 from kit.actor import system
 
 connection.settings_dict["NAME"] = sys.argv[1]
 pool, prefix = Wallet.objects.get(pk=sys.argv[2]), sys.argv[3]
+"""
+SPENDS = """
 for number in range(200):
     key = f"{prefix}-{number}"
     if number % 3 == 0:
@@ -36,16 +43,22 @@ for number in range(200):
             ledger.spend(sources=[pool], amount=2, key=key, kind="ai_reply", by=system("worker"))
     print(key, flush=True)
 """
+HOLDS = """
+for number in range(200):
+    key = f"{prefix}-{number}"
+    hold = ledger.hold(
+        sources=[pool], amount=2, key=key, kind="ai_reply", by=system("worker"), expires_at=clock.now() + timedelta(minutes=5)
+    )
+    with transaction.atomic():
+        ledger.commit(hold=hold, by=system("worker"))
+    print(key, flush=True)
+"""
 
 
-@pytest.mark.long
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("series", range(12))
-def test_a_worker_killed_in_the_middle_of_its_spends(committed_books: Books, series: int) -> None:
-    pool, prefix = committed_books.pool, fresh_key("killed")
-    give(pool, 1000)
+def killed_in_the_middle(code: str, books: Books, prefix: str, series: int) -> list[str]:
+    """Run the worker, kill it after some of its 200 deeds; the keys it had acknowledged."""
     worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, connection.settings_dict["NAME"], str(pool.pk), prefix],
+        [sys.executable, "-c", PREPARE + code, connection.settings_dict["NAME"], str(books.pool.pk), prefix],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
     )  # fmt: skip
     assert worker.stdout is not None
@@ -53,13 +66,39 @@ def test_a_worker_killed_in_the_middle_of_its_spends(committed_books: Books, ser
     worker.send_signal(signal.SIGKILL)
     acknowledged += worker.stdout.read().split()
     worker.wait()
-
-    written = set(Entry.objects.filter(agency_id=committed_books.agency, key__startswith=prefix).values_list("key", flat=True))
-    assert set(acknowledged) <= written
     assert 0 < len(acknowledged) < 200, "the worker was killed too late or too early to show anything"
+    written = set(Entry.objects.filter(agency_id=books.agency, key__startswith=prefix).values_list("key", flat=True))
+    assert set(acknowledged) <= written
+    return acknowledged
+
+
+@pytest.mark.long
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("series", range(12))
+def test_a_worker_killed_in_the_middle_of_its_spends(committed_books: Books, series: int) -> None:
+    prefix = fresh_key("killed")
+    give(committed_books.pool, 1000)
+
+    killed_in_the_middle(SPENDS, committed_books, prefix, series)
+
+    assert checks.audit() == []
+    for number in range(200):
+        use([committed_books.pool], 2, key=f"{prefix}-{number}")
+    assert committed_books.pool.balance == 1000 - 400
     assert checks.audit() == []
 
-    for number in range(200):
-        use([pool], 2, key=f"{prefix}-{number}")
-    assert committed_books.pool.balance == 1000 - 400
+
+@pytest.mark.long
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("series", range(12))
+def test_j06_a_worker_killed_between_reserving_and_paying_leaves_nothing_reserved(committed_books: Books, series: int) -> None:
+    prefix = fresh_key("killed")
+    give(committed_books.pool, 1000)
+
+    killed_in_the_middle(HOLDS, committed_books, prefix, series)
+    with time_machine.travel(clock.now() + timedelta(minutes=6), tick=False):
+        ledger.expire_due()
+
+    paid = Entry.objects.filter(agency_id=committed_books.agency, key__startswith=prefix).count()
+    assert (committed_books.pool.balance, committed_books.pool.held) == (1000 - 2 * paid, 0)
     assert checks.audit() == []

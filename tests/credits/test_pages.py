@@ -102,12 +102,15 @@ class TestStatement:
             reply(cast.koala)
         assert queries() <= few
 
-    def test_the_csv_has_what_is_filtered_and_no_formulas(self, cast: Cast, nora: Visitor) -> None:
+    def test_k01_the_csv_has_what_is_filtered_and_no_formulas(self, cast: Cast, nora: Visitor) -> None:
         reply(cast.acme, contact='=HYPERLINK("http://evil.example")', bot="@SUM(A1)")
         reply(cast.koala, contact="Kim")
 
         response = nora.get(reverse("credits_statement_csv"), {"client": str(cast.acme.public_id), "kind": "ai_reply"})
-        rows = list(csv.DictReader(io.StringIO(b"".join(response).decode("utf-8-sig"))))
+        content = b"".join(response).decode("utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(content)))
+
+        assert ',-1,"credit",99,' in content  # numbers are numbers, texts are quoted
 
         assert [row["Client"] for row in rows] == ["Acme Plumbing"]
         assert rows[0]["Contact"].startswith("'=")
@@ -121,8 +124,8 @@ class TestStatement:
         wish = statement.Wish(client=cast.acme.public_id, kind="ai_reply")
         assert len(list(statement.every(cast.northlight.public_id, wish, chunk=10))) == 25
 
-    @pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "  =1", "＝1"])
-    def test_cells_that_look_like_formulas_are_quoted(self, cell: str) -> None:
+    @pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "\rx", "  =1", "＝1"])
+    def test_k01_cells_that_look_like_formulas_are_quoted(self, cell: str) -> None:
         assert safe(cell) == f"'{cell}"
 
     def test_other_cells_stay(self) -> None:
