@@ -195,6 +195,18 @@ class Frame:
             return []
         return switching.accounts_for(self.person, getattr(self.request, "membership", None), current=self.sub_account)
 
+    # --- the palette
+
+    @property
+    def search(self) -> Link | None:
+        """Where the palette looks for what it does not list itself: a page that takes `?q=`."""
+        if self.sub_account:
+            name, url_name, can = "Search the inbox", "conversation_list", Can.SEE_WORKSPACE
+        else:
+            name, url_name, can = "Search sub-accounts", "sub_account_list", Can.SEE_AGENCY
+        url = self._url(url_name) if can in self.capabilities else ""
+        return Link(name, url, "magnifying-glass") if url else None
+
     # --- banners
 
     @cached_property

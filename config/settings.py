@@ -3,6 +3,7 @@
 `CANOPY_ENV` is production unless it says development or test; only those two fill in defaults.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ env.require(
 
 PLATFORM_NAME = env.text("PLATFORM_NAME", "Canopy")
 PLATFORM_ACCENT = env.text("PLATFORM_ACCENT", "#14674b").lower()
+env.require(re.fullmatch("#[0-9a-f]{6}", PLATFORM_ACCENT) is not None, "PLATFORM_ACCENT is not a colour like #14674b")
 BASE_DOMAIN = env.text("BASE_DOMAIN", None if PRODUCTION else "localhost:8000").lower()
 SCHEME = "https" if PRODUCTION else env.text("SCHEME", "http")
 SUPPORT_EMAIL = env.text("SUPPORT_EMAIL", f"support@{BASE_DOMAIN.split(':')[0]}")

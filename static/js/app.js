@@ -150,10 +150,17 @@
       row.setAttribute("aria-selected", String(index === chosen));
       if (index === chosen) { input.setAttribute("aria-activedescendant", row.id); row.scrollIntoView({ block: "nearest" }); }
     });
-    const go = (entry) => { dialog.close(); entry.element.click(); };
+    const go = (entry) => {
+      dialog.close();
+      if (entry.url) location.assign(entry.url); else entry.element.click();
+    };
     const show = () => {
       const words = input.value.trim().toLowerCase().split(/\s+/);
       const hits = known.filter(({ name }) => words.every((word) => name.toLowerCase().includes(word))).slice(0, 30);
+      const asked = input.value.trim();
+      if (asked && dialog.dataset.searchUrl) {
+        hits.push({ name: `${dialog.dataset.searchName} for “${asked}”`, kind: "Search", url: `${dialog.dataset.searchUrl}?q=${encodeURIComponent(asked)}` });
+      }
       list.replaceChildren(...hits.map((entry, index) => {
         const row = doc.createElement("li");
         row.id = `palette-${index}`;

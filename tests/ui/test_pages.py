@@ -84,6 +84,17 @@ def test_the_palette_goes_to_a_page_by_its_name(look: Look) -> None:
     assert page.locator("#palette").is_hidden()
 
 
+def test_the_palette_searches_for_what_it_does_not_list(look: Look) -> None:
+    page = look("/dev/design/").page
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("Söre & co")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/dev/design/?q=*")
+
+    assert page.url.endswith("?q=S%C3%B6re%20%26%20co")
+
+
 def test_the_switcher_filters_by_what_is_typed(look: Look) -> None:
     page = look("/dev/design/").page
 
