@@ -1,12 +1,12 @@
 from collections.abc import Iterator
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q
 
-from agency.models import Agency
+from agency.models import Agency, Membership
 from credits.models import Wallet
 from kit.invariants import ROWS_SHOWN, invariant
 from subaccounts import catalogue
-from subaccounts.models import Domain, SpareWorkspace, SubAccount, WorkspaceTemplate
+from subaccounts.models import Access, Domain, SpareWorkspace, SubAccount, WorkspaceTemplate
 
 BATCH = 500
 
@@ -43,3 +43,13 @@ def agencies() -> Iterator[str]:
     )
     for agency in counted.exclude(owners=1, primaries=1).order_by("pk")[:ROWS_SHOWN]:
         yield f"{agency.slug} has {agency.owners} owners and {agency.primaries} primary sub-accounts"
+
+
+@invariant("clients enter sub-accounts of their own realm, team members those of their own agency")
+def accesses_stay_at_home() -> Iterator[str]:
+    of_the_team = Membership.objects.filter(user=OuterRef("user"), agency=OuterRef("sub_account__agency"))
+    at_home = Q(Exists(of_the_team), role=Access.GRANTED, user__realm=None) | Q(
+        ~Q(role=Access.GRANTED), user__realm=F("sub_account__agency")
+    )
+    for access in Access.objects.exclude(at_home).select_related("user", "sub_account").order_by("pk")[:ROWS_SHOWN]:
+        yield f"{access.user.email} as {access.role} in {access.sub_account.slug}"
