@@ -1,11 +1,12 @@
 """What is well-formed in a workspace."""
 
+import re
 from typing import Any
 
 from django import forms
 from django.db.models.functions import Upper
 
-from workspace import colour, websites
+from workspace import websites
 from workspace.models import Chatbot, Faq
 
 
@@ -51,7 +52,7 @@ class ChatbotForm(forms.Form):
 
     def clean_accent(self) -> str:
         accent = str(self.cleaned_data["accent"]).strip().lower()
-        if not colour.is_colour(accent):
+        if not re.fullmatch(r"#[0-9a-f]{6}", accent):
             raise forms.ValidationError("A colour is written like #2f6f4f.")
         return accent
 

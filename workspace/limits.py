@@ -1,8 +1,11 @@
 """How much a widget takes: per visitor, per network, per workspace, and no more than so many replies a day."""
 
+import structlog
 from django.conf import settings
 
+from agency import audit
 from kit import clock, ratelimit
+from kit.actor import system
 from kit.refusal import Refusal
 from subaccounts.models import DailyFigures, SubAccount
 
@@ -15,6 +18,9 @@ VISITS_PER_NETWORK = (120, 60)
 READS_PER_NETWORK = (1200, 60)
 LEADS_PER_NETWORK = (6, 60)
 LEADS_PER_WORKSPACE = (60, 60)
+ALERTS = (50, 80, 100)  # percent of the day's replies, told to the agency in its audit log
+
+log = structlog.get_logger("canopy.limits")
 
 
 class TooMany(Refusal):
@@ -61,6 +67,17 @@ def replies_today(sub_account: SubAccount, *, is_counted: bool = False) -> None:
     and is locked. So the cap is exact under any concurrency, and there is no way to spend without asking.
     """
     day = clock.today_in(sub_account.agency.time_zone)
+    cap = settings.WIDGET_DAILY_REPLIES
     made = DailyFigures.objects.filter(sub_account=sub_account, day=day).values_list("replies", flat=True).first() or 0
-    if made + (not is_counted) > settings.WIDGET_DAILY_REPLIES:
+    if made + (not is_counted) > cap:
         raise DailyCapReached
+    if is_counted and made in {-(-cap * percent // 100) for percent in ALERTS}:
+        used = 100 * made // cap
+        log.warning("daily replies", sub_account=sub_account.slug, made=made, cap=cap, percent=used)
+        audit.record(
+            "workspace.daily_replies",
+            by=system("daily cap"),
+            agency=sub_account.agency,
+            sub_account_id=sub_account.public_id,
+            subject=f"{made:,} of {cap:,} replies of today ({used} %)",
+        )

@@ -1,13 +1,14 @@
 (() => {
   "use strict";
   const root = document.documentElement;
-  const { chatbot, name, greeting, accent, ink } = document.body.dataset;
+  const { chatbot, name, greeting, accent, ink, light, dark } = document.body.dataset;
   const base = `/widget/${chatbot}/`;
   const key = `chat-visitor-${chatbot}`;
   const $ = (selector) => document.querySelector(selector);
   const log = $("#log"), form = $("#say"), box = $("#text"), typing = $("#typing"), contact = $("#contact"), note = $("#note");
   root.style.setProperty("--accent", accent);
   root.style.setProperty("--ink", ink);
+  root.style.setProperty("--mark", `light-dark(${light}, ${dark})`);
 
   // The only thing kept in the browser is a random token; where a frame may store nothing, the page around it keeps it.
   const memory = {};

@@ -1,7 +1,7 @@
 import pytest
 from django.core.exceptions import ValidationError
 
-from workspace import cells, colour, websites
+from workspace import cells, websites
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,6 @@ def test_a_website_is_allowed_with_and_without_www() -> None:
     assert websites.frame_ancestors(["acme.example", "http://localhost:*", "10.0.0.1"]) == [
         "'self'", "acme.example", "www.acme.example", "http://localhost:*", "10.0.0.1",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("accent", "ink"), [("#000000", "#ffffff"), ("#ffffff", "#111111"), ("#e0a526", "#111111"), ("#1f5f8b", "#ffffff")]
-)
-def test_the_text_on_a_colour_can_be_read(accent: str, ink: str) -> None:
-    assert colour.ink_on(accent) == ink
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "|cmd", "%0a"])

@@ -23,7 +23,8 @@ from django.views.decorators.http import require_GET, require_POST
 from kit.doors import open_door
 from kit.refusal import Refusal
 from kit.requests import client_address, client_network
-from workspace import colour, conversations, leads, limits, replies, visitors, websites
+from whitelabel.theme import theme
+from workspace import conversations, leads, limits, replies, visitors, websites
 from workspace.models import Chatbot, Contact, Message
 
 SHOWN = 50
@@ -75,7 +76,7 @@ def frame(request: HttpRequest, public_id: UUID) -> HttpResponseBase:
 
     @csp_replace(policy)
     def page(request: HttpRequest) -> HttpResponse:
-        return render(request, "widget/frame.html", {"chatbot": chatbot, "ink": colour.ink_on(chatbot.accent)})
+        return render(request, "widget/frame.html", {"chatbot": chatbot, "theme": theme(chatbot.accent)})
 
     return page(request)
 
