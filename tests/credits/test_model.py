@@ -264,5 +264,5 @@ def test_the_ledger_agrees_with_a_naive_model() -> None:
 @pytest.mark.long
 @pytest.mark.django_db
 def test_the_ledger_agrees_with_a_naive_model_at_length() -> None:
-    run(examples=400, steps=50)
+    run(examples=200, steps=50)
     assert connection.in_atomic_block
