@@ -20,7 +20,7 @@ from agency import devices
 from agency.models import AuditRecord, User
 from agency.views.adapters import MfaAdapter
 from kit import clock
-from subaccounts.models import Access
+from subaccounts.models import Access, Domain
 from tests.cast import PASSWORD, PLATFORM, Cast, Visitor, host_of
 from tests.entrance import Mails, code_in, is_signed_in, sign_in
 
@@ -392,6 +392,21 @@ def test_e23_a_passkey_opens_nothing_where_its_person_is_not_at_home(
     home = Visitor(PLATFORM if user.realm is None else host_of(cast.beacon if who == "ben" else cast.acme))
     home.post("/sign-in/passkey/", {"credential": '{"id": "x"}'})
     assert is_signed_in(home)
+
+
+def test_e23_what_is_typed_on_a_clients_own_domain_opens_nothing_elsewhere(cast: Cast, mails: Mails) -> None:
+    Domain.objects.create(domain="chat.acme.example", tenant=cast.acme, is_primary=False)
+    browser, answer = sign_in("paul@acme-plumbing.example", "chat.acme.example")
+    assert answer.status_code == 302
+    assert is_signed_in(browser)
+    for host in (host_of(cast.acme), host_of(cast.koala), PLATFORM):
+        replay = Visitor(host)
+        replay.cookies["__Host-session"] = browser.cookies["__Host-session"].value
+        assert not is_signed_in(replay)
+    for stranger in (cast.nora, cast.ben):
+        assert "not correct" in words(sign_in(stranger.email, "chat.acme.example")[1])
+    Visitor("chat.acme.example").post("/password/reset/", {"email": "paul@acme-plumbing.example"})
+    assert f"//{host_of(cast.acme)}/" in mails()[-1].body
 
 
 def test_e11_without_redis_nobody_guesses_and_nothing_breaks(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from kit import invariants
 from subaccounts.models import Access
 from tests.cast import Cast
 
-
 OURS = ("teams and staff belong to no realm", "clients enter sub-accounts of their own realm, team members those of their own agency")
 
 
