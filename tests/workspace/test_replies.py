@@ -191,13 +191,17 @@ def test_j03_the_daily_cap_is_exact_and_closes(acme: SubAccount, bot: Chatbot, v
     assert available(acme) == before - 2
 
 
-@override_settings(WIDGET_DAILY_REPLIES=4)
+@override_settings(WIDGET_DAILY_REPLIES=10)
 def test_j03_the_agency_is_told_at_half_at_eighty_and_at_a_hundred_percent(acme: SubAccount, bot: Chatbot, visitor: Contact) -> None:
-    for _ in range(6):
+    for _ in range(12):
         ask(acme, bot, visitor)
 
     told = AuditRecord.objects.filter(action="workspace.daily_replies", sub_account_id=acme.public_id).order_by("at")
-    assert [record.subject for record in told] == ["2 of 4 replies of today (50 %)", "4 of 4 replies of today (100 %)"]
+    assert [record.subject for record in told] == [
+        "5 of 10 replies of today (50 %)",
+        "8 of 10 replies of today (80 %)",
+        "10 of 10 replies of today (100 %)",
+    ]
 
 
 def test_while_a_person_answers_the_chatbot_is_quiet_and_free(acme: SubAccount, bot: Chatbot, visitor: Contact) -> None:
