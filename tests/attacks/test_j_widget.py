@@ -172,6 +172,22 @@ def test_j03_many_addresses_and_fresh_tokens_spend_the_daily_cap_and_no_more(acm
     assert answers[-1].json() == {**answers[-1].json(), "reply": None, "text": acme.unavailable_message}
 
 
+@pytest.mark.long
+@override_settings(WIDGET_DAILY_REPLIES=60)
+def test_j03_five_hundred_addresses_with_fresh_tokens_leave_other_workspaces_alone(acme: SubAccount, bot: Chatbot, cast: Cast) -> None:
+    with enter(cast.koala) as koala:
+        quiet = make_chatbot(koala, "koala-legal")
+    answers: list[int] = []
+    for n in range(500):
+        chat = Chat(acme, bot, address=f"198.{18 + n // 250}.{n % 250}.9").enter()
+        answers += [chat.ask("thanks").status_code for _ in range(2)]
+
+    assert set(answers) <= {200, 429}
+    assert spent(acme) == 60
+    assert Chat(koala, quiet).enter().ask("What are your fees?").json()["reply"] is not None
+    assert spent(koala) == 1
+
+
 def test_j03_without_redis_nothing_is_spent(chat: Chat, acme: SubAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     from kit import cache
 

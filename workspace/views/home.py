@@ -50,7 +50,7 @@ def next_steps(chatbots: list[Chatbot]) -> list[dict[str, Any]]:
     first = chatbots[0] if chatbots else None
     has_faqs = first is not None and Faq.objects.filter(chatbot__in=chatbots).exists()
     has_website = any(chatbot.allowed_websites for chatbot in chatbots)
-    has_talked = Conversation.objects.exists()
+    has_talked = Conversation.objects.exclude(page_url="").exists()  # from a website, not from the chat opened by itself
     steps: list[dict[str, Any]] = [
         {
             "name": "Make a chatbot",
