@@ -6,16 +6,13 @@ One agency, Northlight Digital, with a person per role and three clients; a riva
 from dataclasses import dataclass
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.test import Client
 
-from agency.models import Agency, Membership, User
+from agency.models import Agency, Membership, Plan, User
 from kit.actor import system
-
-try:
-    from subaccounts import opening
-except ImportError:  # being written
-    opening = None
+from subaccounts import opening
 from subaccounts.models import Access, SubAccount
 
 PASSWORD = "canopy-demo-2026"
@@ -28,16 +25,12 @@ def host_of(sub_account: SubAccount) -> str:
 
 
 def person(email: str, first: str, last: str, *, realm: Agency | None = None) -> User:
-    from allauth.account.models import EmailAddress
-
     user = User.objects.create_user(email=email, password=PASSWORD, realm=realm, first_name=first, last_name=last)
     EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
     return user
 
 
 def agency(*, name: str, slug: str, owner: User, plan: str = "agency") -> Agency:
-    from agency.models import Plan
-
     made = opening.open_agency(owner=owner, name=name, slug=slug, time_zone="Europe/Stockholm", currency="USD", by=owner.as_actor())
     made.plan = Plan.objects.get(code=plan)
     made.save(update_fields=["plan"])

@@ -26,11 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    from tests import cast
-
-    if cast.opening is not None:
-        with django_db_blocker.unblock():
-            assemble()
+    with django_db_blocker.unblock():
+        assemble()
 
 
 @pytest.fixture

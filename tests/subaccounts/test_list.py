@@ -116,7 +116,10 @@ def test_search_and_status(cast: Cast) -> None:
     assert "Koala Legal" not in names(status="active")
 
 
-@pytest.mark.parametrize("address", ["?cursor=nonsense", "?cursor=01a1fb3b-d336-7d58-9c16-8d07e1a545af", "?sort=password", "?sort=--name", "?status=other", "?q=%00"])
+@pytest.mark.parametrize(
+    "address",
+    ["?cursor=nonsense", "?cursor=01a1fb3b-d336-7d58-9c16-8d07e1a545af", "?sort=password", "?sort=--name", "?status=other", "?q=%00"],
+)
 def test_nonsense_in_the_address_is_harmless(cast: Cast, address: str) -> None:
     assert Visitor(PLATFORM, cast.nora).get(f"/sub-accounts/{address}").status_code == 200
 
