@@ -1,5 +1,6 @@
 """What well-formed input is when an agency opens, edits and pauses sub-accounts."""
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ from django.urls import reverse_lazy
 
 from subaccounts.models import SubAccount, Suspension
 
+_ADDRESS = re.compile(r"://|\bwww\.|@", re.IGNORECASE)
 # A typed name fills the field of the web address, where that is still empty.
 _SUGGEST = {
     "hx-get": reverse_lazy("sub_account_slug"),
@@ -17,6 +19,12 @@ _SUGGEST = {
     "hx-swap": "outerHTML",
     "hx-include": "#id_slug",
 }
+
+
+def plain(name: str) -> None:
+    """A name is read in mails to people who never asked for one: no web addresses in it."""
+    if _ADDRESS.search(name):
+        raise forms.ValidationError("A name cannot contain a web address.")
 
 
 class AddAccountForm(forms.Form):
@@ -28,6 +36,7 @@ class AddAccountForm(forms.Form):
         required=False,
         help_text="What you and the client see everywhere. The contact's name when left empty.",
         widget=forms.TextInput(attrs=_SUGGEST),
+        validators=[plain],
     )
     slug = forms.CharField(
         label="Web address",
@@ -35,8 +44,8 @@ class AddAccountForm(forms.Form):
         required=False,
         help_text=f"What stands before .{settings.BASE_DOMAIN}. Made from the name when left empty; it cannot be changed later.",
     )
-    first_name = forms.CharField(max_length=80)
-    last_name = forms.CharField(max_length=80)
+    first_name = forms.CharField(max_length=80, validators=[plain])
+    last_name = forms.CharField(max_length=80, validators=[plain])
     has_login = forms.BooleanField(
         label="Give the client a login",
         initial=True,

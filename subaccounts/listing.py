@@ -1,5 +1,6 @@
 """The agency's list of sub-accounts: filtered, sorted and paged by key, so that page 200 costs what page 1 costs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -67,6 +68,17 @@ def page(agency: Agency, sub_accounts: SubAccountQuerySet, wish: Wish, *, month:
     found = _by_total(agency, wanted, wish, month, seen) if wish.field in TOTALS else _by_column(wanted, wish, seen)
     more = len(found) > PAGE
     return Page(_figured(agency, found[:PAGE], month), found[PAGE - 1].public_id if more else None)
+
+
+def every(agency: Agency, sub_accounts: SubAccountQuerySet, wish: Wish, *, month: date) -> Iterator[Row]:
+    """All rows in the wished order, read page by page as they are asked for."""
+    cursor: UUID | None = None
+    while True:
+        found = page(agency, sub_accounts, wish, month=month, cursor=cursor)
+        yield from found.rows
+        cursor = found.next_cursor
+        if cursor is None:
+            return
 
 
 def filtered(sub_accounts: SubAccountQuerySet, wish: Wish) -> SubAccountQuerySet:

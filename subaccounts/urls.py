@@ -8,6 +8,7 @@ urlpatterns = [
     path("home/", home.agency_home, name="agency_home"),
     path("hop/", entering.hop_issue, name="hop_issue"),
     path("sub-accounts/", list.sub_account_list, name="sub_account_list"),
+    path("sub-accounts.csv", list.sub_account_list_csv, name="sub_account_list_csv"),
     path("sub-accounts/new/", opening.sub_account_new, name="sub_account_new"),
     path("sub-accounts/new/web-address/", opening.sub_account_slug, name="sub_account_slug"),
     path("sub-accounts/<uuid:public_id>/", detail.sub_account, name="sub_account"),

@@ -1,8 +1,9 @@
 """All sub-accounts of the agency that this person may see."""
 
+from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -11,21 +12,18 @@ from django.views.decorators.http import require_safe
 from agency.access import Can
 from agency.doors import agency_door
 from kit import clock
-from subaccounts import listing
+from kit.csv_stream import csv_response
+from subaccounts import addresses, listing
 from subaccounts.models import SubAccount
 
+CSV_HEAD = ["Name", "Workspace", "Status", "Contact", "E-mail", "Opened", "Chatbots", "Messages this month", "Leads", "Credits this month"]
 STATUSES = [("", "All"), ("active", "Active"), ("suspended", "Suspended")]
 
 
 @agency_door(Can.SEE_AGENCY)
 @require_safe
 def sub_account_list(request: HttpRequest) -> HttpResponse:
-    agency = request.agency
-    wish = listing.Wish(
-        search=request.GET.get("q", "").replace("\x00", "").strip()[:120],
-        status=request.GET.get("status", ""),
-        sort=request.GET.get("sort", listing.DEFAULT_SORT),
-    )
+    agency, wish = request.agency, _wish(request)
     month = clock.month_start(agency.time_zone).date()
     sub_accounts = SubAccount.objects.of(agency).open_to(request.membership)
     page = listing.page(agency, sub_accounts, wish, month=month, cursor=_public_id(request.GET.get("cursor", "")))
@@ -39,8 +37,45 @@ def sub_account_list(request: HttpRequest) -> HttpResponse:
         "first_url": _url(request, cursor="") if "cursor" in request.GET else "",
         "next_url": _url(request, cursor=str(page.next_cursor)) if page.next_cursor else "",
         "new_url": reverse("sub_account_new"),
+        "csv_url": f"{reverse('sub_account_list_csv')}?{urlencode({'q': wish.search, 'status': wish.status, 'sort': wish.sort})}",
     }
     return render(request, "subaccounts/list.html", context)
+
+
+@agency_door(Can.SEE_AGENCY)
+@require_safe
+def sub_account_list_csv(request: HttpRequest) -> HttpResponseBase:
+    """What is filtered, all pages of it, as a table for other programs."""
+    agency, sees_credits = request.agency, Can.SEE_CREDITS in request.capabilities
+    month = clock.month_start(agency.time_zone).date()
+    rows = listing.every(agency, SubAccount.objects.of(agency).open_to(request.membership), _wish(request), month=month)
+    head = CSV_HEAD if sees_credits else CSV_HEAD[:-1]
+    name = f"{agency.slug}-sub-accounts-{clock.today_in(agency.time_zone)}.csv"
+    return csv_response(name, head, (_csv_row(row)[: len(head)] for row in rows))
+
+
+def _csv_row(row: listing.Row) -> list[Any]:
+    sub_account = row.sub_account
+    return [
+        sub_account.name,
+        addresses.own_url(sub_account),
+        "Suspended" if row.is_suspended else "Active",
+        sub_account.contact_name,
+        sub_account.contact_email,
+        sub_account.created_at.date().isoformat(),
+        sub_account.chatbots,
+        row.messages,
+        row.leads,
+        row.credits,
+    ]
+
+
+def _wish(request: HttpRequest) -> listing.Wish:
+    return listing.Wish(
+        search=request.GET.get("q", "").replace("\x00", "").strip()[:120],
+        status=request.GET.get("status", ""),
+        sort=request.GET.get("sort", listing.DEFAULT_SORT),
+    )
 
 
 def _url(request: HttpRequest, **changes: str) -> str:

@@ -92,6 +92,8 @@ def test_a_double_submit_opens_one_and_still_shows_the_password(nora: Visitor) -
         ({"email": ""}, "Enter the client&#x27;s e-mail"),
         ({"email": "nonsense"}, "valid email"),
         ({"first_name": ""}, "required"),
+        ({"first_name": "Win at https://evil.example"}, "cannot contain a web address"),
+        ({"business_name": "www.evil.example"}, "cannot contain a web address"),
         ({"business_name": "東京"}, "No web address can be made"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agency.models import Agency
+from agency.models import Agency, User
 from credits import ledger
 from kit import clock
 from subaccounts import figures, lifecycle, listing
@@ -139,13 +139,30 @@ def test_a_member_sees_only_what_was_granted_and_no_credits(cast: Cast) -> None:
     assert "sort=credits" not in page
 
 
+def test_the_csv_has_all_pages_of_what_is_filtered_and_no_formulas(cast: Cast) -> None:
+    many(cast.harbour, 120)
+    SubAccount.objects.filter(pk=cast.beacon.pk).update(name="=1+1")
+
+    def download(user: User, query: str = "") -> list[str]:
+        answer = Visitor(PLATFORM, user).get(f"/sub-accounts.csv{query}")
+        return b"".join(answer.streaming_content).decode().splitlines()  # type: ignore[attr-defined]
+
+    everything_of_rita = download(cast.rita)
+    assert len(everything_of_rita) == 1 + SubAccount.objects.of(cast.harbour).count()
+    assert any(line.startswith(("'=1+1", "\"'=1+1")) for line in everything_of_rita)
+    assert len(download(cast.rita, "?q=client+0001")) == 11
+    of_mia = download(cast.mia)
+    assert [line.partition(",")[0] for line in of_mia[1:]] == ["Acme Plumbing"]
+    assert "Credits" not in of_mia[0]
+
+
 def test_an_empty_result_offers_to_clear_the_filter(cast: Cast) -> None:
     page = Visitor(PLATFORM, cast.nora).get("/sub-accounts/?q=zzz").content.decode()
 
     assert "Clear search and filters" in page
 
 
-def timed(work: Callable[[], object], times: int = 9) -> float:
+def timed(work: Callable[[], object], times: int = 5) -> float:
     taken = []
     for _ in range(times):
         start = time.perf_counter()
@@ -154,21 +171,26 @@ def timed(work: Callable[[], object], times: int = 9) -> float:
     return statistics.median(taken)
 
 
-@pytest.mark.parametrize("address", ["", "?sort=-created", "?sort=-messages", "?sort=-credits", "?q=client+0"])
-def test_ten_thousand_rows_are_as_fast_as_ten(cast: Cast, address: str) -> None:
+def measured(browser: Visitor, address: str) -> tuple[int, float]:
+    """The number of queries of a page, and its median time in seconds."""
+    browser.get(f"/sub-accounts/{address}")
+    with CaptureQueriesContext(connection) as queries:
+        browser.get(f"/sub-accounts/{address}")
+    return len(queries), timed(lambda: browser.get(f"/sub-accounts/{address}"))
+
+
+def test_ten_thousand_rows_are_as_fast_as_ten(cast: Cast) -> None:
+    addresses = ["", "?sort=-created", "?sort=-messages", "?sort=-credits", "?q=client+0"]
     browser = Visitor(PLATFORM, cast.rita)
     many(cast.harbour, 60)
-    browser.get(f"/sub-accounts/{address}")
-    with CaptureQueriesContext(connection) as few:
-        browser.get(f"/sub-accounts/{address}")
-    quick = timed(lambda: browser.get(f"/sub-accounts/{address}"))
-
+    few = {address: measured(browser, address) for address in addresses}
     many(cast.harbour, 10_000)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE subaccounts_subaccount, subaccounts_dailyfigures")
-    with CaptureQueriesContext(connection) as lots:
-        browser.get(f"/sub-accounts/{address}")
-    slow = timed(lambda: browser.get(f"/sub-accounts/{address}"))
 
-    assert len(lots) == len(few) <= 20
-    assert slow <= 2.5 * quick + 0.02, f"{quick * 1000:.0f} ms with 60 rows, {slow * 1000:.0f} ms with 10,000"
+    lots = {address: measured(browser, address) for address in addresses}
+
+    for address in addresses:
+        (few_queries, quick), (lots_queries, slow) = few[address], lots[address]
+        assert lots_queries == few_queries <= 20
+        assert slow <= 2.5 * quick + 0.02, f"{address}: {quick * 1000:.0f} ms with 60 rows, {slow * 1000:.0f} ms with 10,000"
