@@ -140,12 +140,12 @@ class Embedded:
     def _start_postgres(self) -> None:
         if not self.data.exists():
             self._make_cluster()
+        self._forget_stale_pid()
         running = self._postgres("pg_ctl", "status", "-D", str(self.data), check=False).returncode == 0
         if running and not (self.sockets / ".s.PGSQL.5432").exists():  # somebody has tidied up the temporary folder
             self._stop_postgres()
             running = False
         if not running:
-            self._forget_stale_pid()
             settings = {**TUNING, "unix_socket_directories": str(self.sockets), **(FAST if self.fast else {})}
             options = " ".join(f"-c {key}='{value}'" for key, value in settings.items())
             log = self.data / "server.log"
@@ -156,6 +156,7 @@ class Embedded:
             self._psql("postgres", f"CREATE DATABASE {DATABASE}")
 
     def _stop_postgres(self) -> None:
+        self._forget_stale_pid()
         self._postgres("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data), check=False)
 
     def _make_cluster(self) -> None:
@@ -170,13 +171,13 @@ class Embedded:
         half.rename(self.data)
 
     def _forget_stale_pid(self) -> None:
-        """After a power cut the number in postmaster.pid may be another program's, and PostgreSQL would wait for it for ever."""
+        """After a crash the number in postmaster.pid may be another program's: pg_ctl would take that for a server, and stop it."""
         for name in (self.data / "postmaster.pid", self.sockets / ".s.PGSQL.5432.lock"):
             try:
                 pid = int(name.read_text().split()[0])
             except (FileNotFoundError, ValueError, IndexError):
                 continue
-            if not _is_program(pid, "postgres"):
+            if not _is_program(pid, "postgres", str(self.data)):
                 name.unlink(missing_ok=True)
 
     def _start_redis(self) -> None:
@@ -272,12 +273,13 @@ def _reachable(path: Path) -> bool:
     return all(part.stat().st_mode & 0o001 for part in (path, *path.parents) if part.exists())
 
 
-def _is_program(pid: int, name: str) -> bool:
-    """Whether the process `pid` lives (a dead one that nobody has waited for does not count) and is a `name`."""
+def _is_program(pid: int, name: str, argument: str = "") -> bool:
+    """Whether the process `pid` lives (a dead one that nobody has waited for does not count) and is a `name` with that argument."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and name in process.name()
-    except psutil.NoSuchProcess:
+        is_alive = process.status() != psutil.STATUS_ZOMBIE
+        return is_alive and name in process.name() and argument in " ".join(process.cmdline())
+    except psutil.Error:  # gone, or somebody else's
         return False
 
 
