@@ -92,7 +92,7 @@ TRIES: dict[str, Callable[[str], Any]] = {
 }
 
 
-@pytest.mark.parametrize("tries", [5, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("tries", [3, pytest.param(60, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", TRIES)
 def test_e09_known_and_unknown_take_the_same_time(cast: Cast, kind: str, tries: int) -> None:
     with override_settings(PASSWORD_HASHERS=REAL_HASHER, ACCOUNT_RATE_LIMITS=False):
