@@ -25,8 +25,8 @@ demo.furnish(cast.Cast().acme, by=cast.TESTS)
 
 
 @pytest.fixture(scope="module")
-def product(chromium: Any) -> Iterator[Product]:
-    made = Product("widget")
+def product(chromium: Any, worker_id: str) -> Iterator[Product]:
+    made = Product(f"widget_{worker_id}")
     try:
         made.start()
         made.manage("shell", "--verbosity", "0", "-c", SEED)
