@@ -1,6 +1,7 @@
 """The list of sub-accounts: ten thousand rows cost what ten do (D-02 … D-06, H-12)."""
 
 import csv
+import gzip
 import statistics
 import time
 from collections.abc import Callable
@@ -162,6 +163,14 @@ def test_an_empty_result_offers_to_clear_the_filter(cast: Cast) -> None:
     page = Visitor(PLATFORM, cast.nora).get("/sub-accounts/?q=zzz").content.decode()
 
     assert "Clear search and filters" in page
+
+
+def test_a_full_page_is_light(cast: Cast) -> None:
+    many(cast.harbour, 60)
+
+    page = Visitor(PLATFORM, cast.rita).get("/sub-accounts/").content
+
+    assert len(gzip.compress(page)) <= 40_000
 
 
 def timed(work: Callable[[], object], times: int = 5) -> float:
