@@ -321,11 +321,13 @@ def lost_in_kills() -> tuple[int, int]:
             ).fetchone()
     finally:
         server.stop()
+        shutil.rmtree(server.folder, ignore_errors=True)
     return len(acknowledged) - (found[0] if found else 0), len(acknowledged)
 
 
 def main() -> int:
     figures = Figures()
+    server = os.environ["DATABASE_URL"]
     make_database()
     with psycopg.connect(url()) as connection:
         ids = connection.execute(
@@ -366,6 +368,8 @@ def main() -> int:
     fill_statement(pools[0])
     for name, value in statement_milliseconds(pools[0]).items():
         figures.at_most(f"statement page among {ENTRIES:,} entries, {name}", value, 5, "ms")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)".encode())
 
     lost, acknowledged = lost_in_kills()
     figures.note("acknowledged spends in the kills", acknowledged)
