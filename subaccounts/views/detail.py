@@ -36,6 +36,8 @@ def sub_account(request: HttpRequest, public_id: UUID) -> HttpResponse:
     }
     if context["sees_credits"]:
         context |= overview.credits_of(shown) | {"lines": activity.lines_of(shown)}
+    if Can.SEE_AUDIT in request.capabilities:
+        context["events"] = activity.recent(shown.agency, sub_account=shown, with_credits=False)
     return render(request, "subaccounts/detail.html", context)
 
 

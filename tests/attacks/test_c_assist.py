@@ -226,6 +226,17 @@ def test_c09_begin_and_end_are_on_the_record_of_both_sides(cast: Cast) -> None:
         assert record.actor_id == str(cast.nora.public_id)
 
 
+def test_c09_what_is_changed_while_assisting_carries_both_names(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+    browser.enter(cast.acme)
+
+    made = browser.on(host_of(cast.acme)).post("/chatbots/new/", {"name": "Pip", "greeting": "Hi", "tone": "friendly", "accent": "#2f6f4f"})
+
+    assert made.status_code == 302
+    record = AuditRecord.objects.get(action="chatbot.created")
+    assert (record.actor_id, record.on_behalf_of, record.sub_account_id) == (str(cast.nora.public_id), "Acme Plumbing", cast.acme.public_id)
+
+
 def test_c12_an_assist_ends_after_thirty_minutes_however_busy(cast: Cast) -> None:
     with time_machine.travel(clock.now(), tick=False) as moved:
         browser = Browser(cast.nora)

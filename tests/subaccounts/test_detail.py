@@ -32,6 +32,8 @@ def test_d06_the_page_shows_figures_lines_people_and_address(cast: Cast) -> None
 
     page = Visitor(PLATFORM, cast.nora).get(f"/sub-accounts/{cast.acme.public_id}/").content.decode()
 
+    assert "opened Acme Plumbing" in page
+    assert "opened Koala Legal" not in page
     for words in (
         "Acme Plumbing",
         "Jane Doe",
