@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -90,8 +90,9 @@ class Embedded:
         if self.user:
             os.umask(0o022)
         try:
-            self._make_folders()
+            self.folder.mkdir(parents=True, exist_ok=True)
             with self._alone():
+                self._make_folders()
                 self._start_postgres()
                 self._start_redis()
                 self._using = (self.folder / "users.lock").open("w")
@@ -113,6 +114,8 @@ class Embedded:
                 self._using = None
             self._stop_redis()
             self._stop_postgres()
+            with suppress(OSError):
+                self.sockets.rmdir()
 
     def erase(self) -> None:
         """Throw the data away. The servers must be stopped."""
@@ -127,8 +130,7 @@ class Embedded:
             yield
 
     def _make_folders(self) -> None:
-        for folder in (self.folder, self.sockets):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.sockets.mkdir(exist_ok=True)
         if self.sockets.stat().st_uid not in (os.geteuid(), self.user.pw_uid if self.user else os.geteuid()):
             raise CannotStart(f"{self.sockets} belongs to somebody else. Remove it and try again.")
         if self.user:

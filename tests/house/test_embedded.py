@@ -65,6 +65,7 @@ def test_the_command_runs_with_servers_that_are_gone_afterwards(name):
     server = Embedded(name)
     assert not answers(server)
     assert not server._redis_answers()
+    assert not server.sockets.exists()
 
 
 def test_the_exit_code_is_the_commands(name):
