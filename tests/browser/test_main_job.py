@@ -127,7 +127,7 @@ def test_a_stranger_does_the_main_job_from_sign_up_to_the_statement_line(
     assert len(answer) > 40
 
     client.get_by_role("link", name="Inbox").first.click()
-    expect(client.get_by_text("emergency plumber at night").first).to_be_visible()
+    expect(client.get_by_text("emergency plumber at night").filter(visible=True).first).to_be_visible()
 
     agency.goto(f"{product.url}/credits/statement/")
     line = agency.get_by_role("row").filter(has_text="AI reply")

@@ -20,6 +20,8 @@ from subaccounts.models import SpareWorkspace, SubAccount
 from tests import cast as people
 from tests.tenancy.conftest import Pair
 
+KILLED = "killed-opener"
+
 
 @pytest.fixture
 def busy(pair: Pair) -> Iterator[Agency]:
@@ -37,6 +39,7 @@ def open_until_killed(agency: Agency, chance: random.Random) -> None:
     database = str(connection.settings_dict["NAME"])
     environment = {**os.environ, "DATABASE_URL": make_conninfo(os.environ["DATABASE_URL"], dbname=database)}
     environment["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    environment["PGAPPNAME"] = KILLED
     with subprocess.Popen(
         [sys.executable, "-m", "tests.tenancy.opener", agency.slug],
         cwd=settings.BASE_DIR, env=environment, start_new_session=True, stdout=subprocess.PIPE,
@@ -53,7 +56,7 @@ def wait_until_the_server_noticed() -> None:
     deadline = time.monotonic() + 10
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:
-            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s", [KILLED])
             if cursor.fetchone()[0] == 0:
                 return
             time.sleep(0.02)
