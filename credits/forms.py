@@ -1,3 +1,4 @@
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -5,13 +6,22 @@ from django import forms
 
 from credits.models import LARGEST, Unit
 
+_WRITTEN_OUT = re.compile(r"[0-9]{1,15}(\.[0-9]+)?")
+
+
+class AmountField(forms.DecimalField):
+    """A number in digits. Python's own reading takes `1e999999` too, and half a minute to make a whole number of it."""
+
+    def to_python(self, value: Any) -> Decimal | None:
+        if value not in self.empty_values and not _WRITTEN_OUT.fullmatch(str(value).strip()):
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().to_python(value)
+
 
 class ThresholdForm(forms.Form):
     """The low-balance alert of one pool, typed in whole units."""
 
-    low_at = forms.DecimalField(
-        label="Alert below", required=False, min_value=0, decimal_places=2, help_text="Leave it empty for no alert."
-    )
+    low_at = AmountField(label="Alert below", required=False, min_value=0, decimal_places=2, help_text="Leave it empty for no alert.")
 
     def __init__(self, *args: Any, unit: Unit, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,5 +1,6 @@
 import csv
 import io
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -212,6 +213,18 @@ class TestUsage:
 
     def test_with_nothing_used_it_says_so(self, nora: Visitor) -> None:
         assert "Nothing used" in text(nora.get(reverse("credits_usage")))
+
+
+@pytest.mark.parametrize("wish", ["1e999999", "1e99999999999", "1e3", "1_000", "１００", "NaN", "Infinity", "9" * 200])
+def test_g02_an_amount_is_written_in_digits_and_never_costs_more_than_reading_it(cast: Cast, wish: str) -> None:
+    before = cast.northlight.pool("credit").low_at
+    started = time.process_time()
+
+    answer = Visitor(PLATFORM, cast.nora).post(reverse("credits_threshold", args=["credit"]), {"low_at": wish})
+
+    assert answer.status_code == 200
+    assert time.process_time() - started < 2
+    assert cast.northlight.pool("credit").low_at == before
 
 
 def test_a_member_sees_no_credits(cast: Cast) -> None:
