@@ -382,6 +382,24 @@ def test_j11_unknown_off_and_removed_chatbots_cannot_be_told_apart(acme: SubAcco
         assert not any(word in answers[0].content.decode() for word in SECRETS)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 9000,
+        '{"a":' * 3000,
+        '{"id": "01a1fb6e-04cd-74a8-8896-9503cb52e8be", "text": "hello", "page": "https://acme.example/\\ud800"}',
+        '{"id": "01a1fb6e-04cd-74a8-8896-9503cb52e8be", "text": "half a \\ud83d character"}',
+        '{"name": "\\ud800", "email": "jane@doe.example"}',
+        '{"id": 1e999, "text": {}}',
+    ],
+)
+def test_h06_json_that_is_too_deep_or_no_text_is_refused(acme: SubAccount, chat: Chat, body: str) -> None:
+    for path in ("messages/", "lead/"):
+        answer = chat.client.post(chat.base + path, body, content_type="application/json", headers=chat.headers)
+        assert answer.status_code == 400
+    assert spent(acme) == 0
+
+
 # --- The script -------------------------------------------------------------------------------------------------------------
 
 

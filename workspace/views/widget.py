@@ -186,7 +186,8 @@ def _body(request: HttpRequest) -> dict[str, Any]:
         raise conversations.MessageTooLong
     try:
         body = json.loads(request.body)
-    except ValueError as error:
+        json.dumps(body, ensure_ascii=False).encode()  # half a character ("\\ud800") is JSON, but no text
+    except (ValueError, RecursionError) as error:  # RecursionError: thousands of brackets in one another
         raise NotUnderstood from error
     if not isinstance(body, dict):
         raise NotUnderstood
