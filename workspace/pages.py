@@ -1,10 +1,11 @@
 """Lists in pages by key, not by number: the thousandth page costs what the first does, and nothing is shown twice."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
 
 Row = TypeVar("Row", bound=Model)
 SIZE = 30
@@ -17,6 +18,11 @@ class Page(Generic[Row]):
     rows: list[Row]
     after: str
     is_first: bool
+
+
+def asked(request: HttpRequest, name: str) -> str:
+    """What the address asks for under `name`, as the database takes it: short, without the NUL that a text there cannot have."""
+    return request.GET.get(name, "").replace("\x00", "").strip()[:100]
 
 
 def newest(rows: QuerySet[Row], field: str, cursor: str, size: int = SIZE) -> Page[Row]:
@@ -39,6 +45,7 @@ def _parsed(cursor: str) -> tuple[datetime, int] | None:
     try:
         parsed = datetime.fromisoformat(moment)
         number = int(pk)
-    except ValueError:
+        is_key = parsed.tzinfo is not None and 0 < number < 2**63
+        return (parsed.astimezone(UTC), number) if is_key else None
+    except (ValueError, OverflowError):  # OverflowError: the last hour of the year 9999 in a time zone behind UTC
         return None
-    return (parsed, number) if parsed.tzinfo and 0 < number < 2**63 else None

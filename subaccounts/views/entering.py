@@ -6,6 +6,7 @@
 4. Workspace's host, POST: the token is used up, an assist begins.
 """
 
+import re
 from uuid import UUID
 
 from django.conf import settings
@@ -30,6 +31,7 @@ from subaccounts.models import Hop, SubAccount
 from subaccounts.views.detail import sub_account_of
 
 WISH = "entering"
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @agency_door(Can.ENTER_SUB_ACCOUNTS, unaudited="the assist is recorded where it begins")
@@ -48,7 +50,7 @@ def hop_issue(request: HttpRequest) -> HttpResponse:
     """Step 3. Without a fresh wish of this very person nothing is issued, so a link to here does nothing."""
     wish = request.session.pop(WISH, None)
     nonce_hash = request.GET.get("nonce", "")
-    if wish is None or len(nonce_hash) != 64 or clock.now().timestamp() - wish["at"] > settings.HOP_SECONDS:
+    if wish is None or not _HASH.fullmatch(nonce_hash) or clock.now().timestamp() - wish["at"] > settings.HOP_SECONDS:
         return redirect("sub_account_list")
     sub_account = sub_account_of(request, UUID(wish["sub_account"]))
     token = hop.issue(user=request.user, host=addresses.own_host(sub_account), purpose=Hop.SWITCH, nonce_hash=nonce_hash)

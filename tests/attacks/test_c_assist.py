@@ -133,6 +133,14 @@ def test_c05_a_token_from_another_browser_opens_nothing(cast: Cast) -> None:
     assert AuditRecord.objects.get(action="assist.refused").after == {"cause": "another browser"}
 
 
+def test_c05_a_nonce_that_is_no_hash_gets_no_token(cast: Cast) -> None:
+    for nonce in ("\x00" * 64, "g" * 64, "a" * 63, ""):
+        nora = Visitor(PLATFORM, cast.nora)
+        nora.post(f"/sub-accounts/{cast.acme.public_id}/enter/")
+        assert nora.get("/hop/", {"nonce": nonce})["Location"] == "/sub-accounts/"
+    assert not Hop.objects.exists()
+
+
 def test_c05_somebody_signed_in_on_the_host_is_not_replaced(cast: Cast) -> None:
     attacker = Browser(cast.nora)
     token = attacker.token_for(cast.acme)

@@ -27,7 +27,7 @@ TEMPLATE_ROWS = [
 @require_GET
 def faq_list(request: HttpRequest, public_id: UUID) -> HttpResponse:
     chatbot = present(public_id)
-    query = request.GET.get("q", "").strip()[:100]
+    query = pages.asked(request, "q")
     rows = chatbot.faqs.defer("search")
     if query:
         rows = rows.filter(question__icontains=query) | rows.filter(answer__icontains=query)

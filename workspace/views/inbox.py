@@ -23,7 +23,7 @@ SHOWN = 200
 @workspace_door(Can.SEE_WORKSPACE)
 @require_GET
 def conversation_list(request: HttpRequest) -> HttpResponse:
-    query, chosen, bot = (request.GET.get(name, "").strip()[:100] for name in ("q", "status", "chatbot"))
+    query, chosen, bot = (pages.asked(request, name) for name in ("q", "status", "chatbot"))
     rows = _found(Conversation.objects.select_related("contact", "chatbot"), query, chosen, bot)
     page = pages.newest(rows, "last_message_at", request.GET.get("cursor", ""))
     context = {
@@ -90,7 +90,7 @@ def _conversation(public_id: UUID) -> Conversation:
 @workspace_door(Can.SEE_WORKSPACE)
 @require_GET
 def lead_list(request: HttpRequest) -> HttpResponse:
-    query, chosen = (request.GET.get(name, "").strip()[:100] for name in ("q", "status"))
+    query, chosen = (pages.asked(request, name) for name in ("q", "status"))
     page = pages.newest(_leads(query, chosen), "created_at", request.GET.get("cursor", ""))
     filters = [("", "All"), ("open", "Open"), ("handled", "Handled")]
     return render(request, "workspace/lead_list.html", {"page": page, "query": query, "chosen": chosen, "filters": filters})
@@ -109,7 +109,7 @@ def _leads(query: str, chosen: str) -> QuerySet[Lead]:
 @require_GET
 def lead_export(request: HttpRequest) -> HttpResponseBase:
     """What the list shows under its search and filter, as a CSV."""
-    query, chosen = (request.GET.get(name, "").strip()[:100] for name in ("q", "status"))
+    query, chosen = (pages.asked(request, name) for name in ("q", "status"))
     rows = _leads(query, chosen).order_by("-created_at", "-id")[:50_000]
     found = [_exported(lead) for lead in rows]  # read here: a streamed body is sent after the request has left the workspace
     response = StreamingHttpResponse(_csv_lines(found), content_type="text/csv; charset=utf-8")
