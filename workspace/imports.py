@@ -9,6 +9,7 @@ import io
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Value
 from django.db.models.functions import Upper
 
 from agency import audit
@@ -110,7 +111,8 @@ def _write_step(faq_import: FaqImport) -> None:
 def _write_row(chatbot: Chatbot, row: dict[str, Any]) -> None:
     """By the question as it stands now: somebody may have added or deleted it since the dry run."""
     values = {"question": row["question"], "answer": row["answer"], "updated_at": clock.now()}
-    if not chatbot.faqs.annotate(upper=Upper("question")).filter(upper=row["question"].upper()).update(**values):
+    # PostgreSQL says what the same question is, as its unique index does: Python makes STRASSE of Straße, it does not.
+    if not chatbot.faqs.annotate(upper=Upper("question")).filter(upper=Upper(Value(row["question"]))).update(**values):
         Faq.objects.create(chatbot=chatbot, **values)
 
 

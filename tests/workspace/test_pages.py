@@ -198,6 +198,21 @@ def test_a_semicolon_file_with_a_byte_order_mark_is_read(paul: Visitor, bot: Cha
     )
 
 
+def test_an_import_means_the_question_the_database_means(paul: Visitor, cast: Cast, bot: Chatbot) -> None:
+    """Python's capitals of Straße are STRASSE, PostgreSQL's are not: the import must find the row its unique index finds."""
+    with enter(cast.acme):
+        Faq.objects.create(chatbot=bot, question="In welcher Straße?", answer="Mill Road")
+    address = upload(paul, bot, "question,answer\nIn welcher Straße?,Mill Road 12\n".encode())
+    paul.post(address + "confirmation/")
+
+    while outbox.deliver_due():
+        pass
+
+    with enter(cast.acme):
+        assert FaqImport.objects.get().state == FaqImport.DONE
+        assert bot.faqs.get(question="In welcher Straße?").answer == "Mill Road 12"
+
+
 def test_testing_shows_answer_and_matches_and_stores_nothing(paul: Visitor, cast: Cast, bot: Chatbot) -> None:
     page = paul.get(url("chatbot_test", bot.public_id), {"q": "when do you open?"}).content.decode()
     assert "Monday to Friday" in page
@@ -241,6 +256,13 @@ def test_the_inbox_goes_on_page_by_page_without_repeating(paul: Visitor, cast: C
     assert len(seen) == len(set(seen)) == 70
 
 
+@pytest.mark.parametrize("name", ["q", "status", "chatbot", "cursor"])
+@pytest.mark.parametrize("value", ["\x00", "9999-12-31T23:59:59-23:59~1", "0001-01-01T00:00:00+23:59~1", "%", "\\", "~"])
+def test_k07_nonsense_in_the_address_is_a_page_all_the_same(paul: Visitor, bot: Chatbot, name: str, value: str) -> None:
+    for path in (url("conversation_list"), url("lead_list"), url("lead_export"), url("faq_list", bot.public_id)):
+        assert paul.get(path, {name: value}).status_code == 200
+
+
 def test_k01_leads_are_exported_as_text_a_spreadsheet_does_not_run(paul: Visitor, talk: Conversation) -> None:
     exported = b"".join(paul.get(url("lead_export")).streaming_content).decode()
     assert "'=HYPERLINK(1)" in exported
@@ -275,6 +297,11 @@ def test_the_settings_are_kept_and_on_record(paul: Visitor, cast: Cast) -> None:
     paul.post(url("workspace_settings"), {"name": "Acme Plumbing & Sons", "unavailable_message": "Call 555-0142."})
     assert (cast.acme.name, cast.acme.unavailable_message) == ("Acme Plumbing & Sons", "Call 555-0142.")
     assert AuditRecord.objects.filter(action="workspace.settings_changed").exists()
+
+
+def test_e05_a_workspaces_name_is_no_web_address(paul: Visitor, cast: Cast) -> None:
+    paul.post("/settings/", {"name": "Locked: https://evil.example", "unavailable_message": "Sorry"})
+    assert cast.acme.name == "Acme Plumbing"
 
 
 def test_a_reader_sees_everything_and_changes_nothing(tess: Visitor, bot: Chatbot, talk: Conversation) -> None:
