@@ -107,6 +107,11 @@ class EditForm(forms.ModelForm):
         }
         widgets = {"pool_fallback": forms.RadioSelect, "description": forms.Textarea(attrs={"rows": 3})}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("name", "business_name", "contact_first_name", "contact_last_name"):
+            self.fields[name].validators.append(plain)
+
 
 class SuspendForm(forms.Form):
     policy = forms.ChoiceField(

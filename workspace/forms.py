@@ -4,8 +4,10 @@ import re
 from typing import Any
 
 from django import forms
+from django.db.models import Value
 from django.db.models.functions import Upper
 
+from subaccounts.forms import plain
 from workspace import websites
 from workspace.models import Chatbot, Faq
 
@@ -71,7 +73,7 @@ class FaqForm(forms.Form):
     def clean_question(self) -> str:
         question = " ".join(str(self.cleaned_data["question"]).split())
         others = Faq.objects.filter(chatbot_id=self.faq.chatbot_id).exclude(pk=self.faq.pk).annotate(upper=Upper("question"))
-        if others.filter(upper=question.upper()).exists():
+        if others.filter(upper=Upper(Value(question))).exists():
             raise forms.ValidationError("This chatbot already answers that question. Edit the one that is there.")
         return question
 
@@ -87,7 +89,9 @@ class AnswerForm(forms.Form):
 
 
 class SettingsForm(forms.Form):
-    name = forms.CharField(max_length=120, label="Name of this workspace", help_text="Shown at the top left and to your agency.")
+    name = forms.CharField(
+        max_length=120, label="Name of this workspace", help_text="Shown at the top left and to your agency.", validators=[plain]
+    )
     unavailable_message = forms.CharField(
         max_length=300,
         label="When the chat cannot answer",

@@ -97,6 +97,16 @@ def test_editing_writes_what_changed_and_nothing_else(cast: Cast) -> None:
     assert "city" not in record.after
 
 
+@pytest.mark.parametrize("field", ["name", "business_name", "contact_first_name", "contact_last_name"])
+def test_e05_a_name_is_no_web_address_after_editing_either(cast: Cast, field: str) -> None:
+    form = {"name": "Acme Plumbing", "pool_fallback": "on", field: "Locked: https://evil.example"}
+
+    answer = Visitor(PLATFORM, cast.nora).post(f"/sub-accounts/{cast.acme.public_id}/edit/", form)
+
+    assert "cannot contain a web address" in answer.content.decode()
+    assert "evil" not in str(SubAccount.objects.filter(pk=cast.acme.pk).values().get())
+
+
 def test_without_the_pool_it_stops_with_its_own_credits(cast: Cast) -> None:
     SubAccount.objects.filter(pk=cast.acme.pk).update(pool_fallback="off")
 

@@ -46,7 +46,7 @@ def test_a_website_is_allowed_with_and_without_www() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "|cmd", "%0a"])
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "|cmd", "%0a", "＝1+1", "＠SUM(A1)"])
 def test_k01_a_formula_becomes_text(cell: str) -> None:
     assert cells.harmless(cell) == f"'{cell}"
 
