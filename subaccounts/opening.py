@@ -166,7 +166,7 @@ def _check_limit(agency: Agency) -> None:
 
 
 def _check_email(agency: Agency, email: str) -> None:
-    if User.objects.in_realm(agency).filter(email__iexact=email.strip()).exists():
+    if User.objects.known_as(email, realm=agency) is not None:
         raise EmailKnown(f"{email} already signs in to one of your sub-accounts. Use another address, or open this one without a login.")
 
 

@@ -98,6 +98,13 @@ def test_c19_a_client_without_a_login(cast: Cast) -> None:
     assert not opened.sub_account.accesses.exists()
 
 
+def test_a_known_address_is_known_however_its_domain_is_spelt(cast: Cast) -> None:
+    open_one(cast.northlight, email="jo@bücher.example")
+    for spelling in ("jo@xn--bcher-kva.example", "JO@BÜCHER.example"):
+        with pytest.raises(opening.EmailKnown):
+            open_one(cast.northlight, email=spelling, slug="ode-again")
+
+
 def test_a_known_address_is_refused_in_its_realm_and_free_in_another(cast: Cast) -> None:
     with pytest.raises(opening.EmailKnown):
         open_one(cast.northlight, email="PAUL@acme-plumbing.example")
