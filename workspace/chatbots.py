@@ -33,7 +33,7 @@ def create(*, sub_account: SubAccount, by: Actor, **fields: Any) -> Chatbot:
 
     Raises `ChatbotLimitReached`.
     """
-    agency = Agency.objects.select_for_update(of=["self"]).select_related("plan").get(pk=sub_account.agency_id)
+    agency = Agency.objects.select_for_update(no_key=True, of=["self"]).select_related("plan").get(pk=sub_account.agency_id)
     taken = SubAccount.objects.of(agency).ready().aggregate(sum=Sum("chatbots"))["sum"] or 0
     if agency.max_chatbots is not None and taken >= agency.max_chatbots:
         raise ChatbotLimitReached(
@@ -63,7 +63,7 @@ def change(*, sub_account: SubAccount, chatbot: Chatbot, by: Actor, **fields: An
 @transaction.atomic
 def remove(*, sub_account: SubAccount, chatbot: Chatbot, by: Actor) -> None:
     """Take it off every website and give its place back. Its conversations and leads stay. Again changes nothing."""
-    Agency.objects.select_for_update(of=["self"]).get(pk=sub_account.agency_id)
+    Agency.objects.select_for_update(no_key=True, of=["self"]).get(pk=sub_account.agency_id)
     gone = Chatbot.objects.present().filter(pk=chatbot.pk).update(removed_at=clock.now(), is_active=False)
     if gone:
         SubAccount.objects.filter(pk=sub_account.pk, chatbots__gt=0).update(chatbots=F("chatbots") - 1)

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from time import sleep
 from typing import TypeVar
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from credits import checks, ledger
 from credits.models import Entry, Hold, Wallet
+from subaccounts import editing
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 from tests import cast
@@ -124,3 +126,24 @@ def test_eight_who_take_the_last_three_places_get_three_chatbots(own: SubAccount
     own.refresh_from_db()
     with enter(own):
         assert own.chatbots == Chatbot.objects.count() == 3
+
+
+def test_making_a_chatbot_and_editing_its_sub_account_do_not_lock_each_other(own: SubAccount) -> None:
+    """The edit's record refers to the agency, whose row the cap on chatbots is counted under."""
+
+    def make() -> None:
+        try:
+            with enter(own):
+                chatbots.create(sub_account=own, by=cast.TESTS, name="Pipes assistant")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as other:
+        with transaction.atomic():
+            editing.edit(sub_account=own, by=cast.TESTS, city="Leeds")
+            made = other.submit(make)
+            sleep(0.3)  # until it waits for the row that is edited
+        made.result(10)
+
+    own.refresh_from_db()
+    assert (own.city, own.chatbots) == ("Leeds", 1)
