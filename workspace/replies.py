@@ -31,6 +31,10 @@ _TRIES = 3
 CannotPay = (lifecycle.Suspended, ledger.InsufficientCredits, limits.DailyCapReached)
 
 
+class PersonAnswers(Exception):
+    """Somebody took the conversation over while the responder worked: the chatbot keeps quiet and nothing is spent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the visitor is told. `message` is the stored reply; None when nothing was spent: the workspace could not
@@ -64,6 +68,8 @@ def reply(
             return _answer(sub_account, chatbot, contact, question, by)
         except ledger.HoldClosed:  # left over from a try that died and expired: the next one reserves anew
             _give_up(question)
+        except PersonAnswers:
+            return Reply(question, "")
         except CannotPay as refusal:
             log.info("no reply", code=refusal.code)
             Message.objects.filter(pk=question.pk).update(outcome=Message.UNAVAILABLE)
@@ -90,9 +96,12 @@ def _settle(
     sub_account: SubAccount, chatbot: Chatbot, contact: Contact, question: Message, found: responder.Answer, hold: Hold, by: Actor
 ) -> Reply:
     """The one transaction: gate, reply, credit, figures, cap."""
-    question = Message.objects.select_for_update(of=["self"]).select_related("conversation").get(pk=question.pk)
+    mine = Message.objects.select_for_update(of=["self", "conversation"], no_key=True)  # who takes over now waits for this reply
+    question = mine.select_related("conversation").get(pk=question.pk)
     if stored := _stored_reply(question):  # the same message came twice at once, and the other one was quicker
         return _told(chatbot, question, stored)
+    if question.conversation.status == Conversation.PERSON:
+        raise PersonAnswers
     lifecycle.may_act(sub_account)
     posted = ledger.commit(
         hold=hold,

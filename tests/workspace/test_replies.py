@@ -204,6 +204,24 @@ def test_j03_the_agency_is_told_at_half_at_eighty_and_at_a_hundred_percent(acme:
     ]
 
 
+def test_whoever_takes_over_while_the_chatbot_thinks_is_not_talked_over(
+    acme: SubAccount, bot: Chatbot, visitor: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, think = available(acme), responder.answer
+
+    def taken_over(chatbot: Chatbot, question: str) -> responder.Answer:
+        conversations.say(conversation=Conversation.objects.get(), text="I am here.", by=TESTS, sub_account=acme)
+        return think(chatbot, question)
+
+    monkeypatch.setattr(responder, "answer", taken_over)
+    told = ask(acme, bot, visitor)
+
+    assert (told.text, told.message) == ("", None)
+    assert available(acme) == before
+    assert Hold.objects.get(sub_account_id=acme.public_id).state == Hold.RELEASED
+    assert [line.role for line in Message.objects.order_by("id")] == ["visitor", "person"]
+
+
 def test_while_a_person_answers_the_chatbot_is_quiet_and_free(acme: SubAccount, bot: Chatbot, visitor: Contact) -> None:
     conversation = ask(acme, bot, visitor).question.conversation
     conversations.say(conversation=conversation, text="Paul here. How can I help?", by=TESTS, sub_account=acme)
