@@ -139,6 +139,7 @@ def test_a_member_sees_only_what_was_granted_and_no_credits(cast: Cast) -> None:
     assert "Acme Plumbing" in page
     assert "Koala Legal" not in page
     assert "sort=credits" not in page
+    assert "1 client. Messages" in page
 
 
 def test_the_csv_has_all_pages_of_what_is_filtered_and_no_formulas(cast: Cast) -> None:
