@@ -241,6 +241,13 @@
   });
   if (!window.PublicKeyCredential) all("[data-needs-passkey]").forEach((button) => { button.disabled = true; });
 
+  // --- a suggestion that comes late does not replace what was typed meanwhile
+  doc.addEventListener("htmx:beforeSwap", (event) => {
+    if (!event.detail.target.matches("[data-suggestion]")) return;
+    const field = one("input", event.detail.target);
+    if (field.value !== field.defaultValue) event.detail.shouldSwap = false;
+  });
+
   doc.addEventListener("htmx:afterSettle", (event) => reveal(event.target));
   reveal(doc);
 })();

@@ -75,3 +75,26 @@ def test_typing_a_name_suggests_its_web_address_and_keeps_what_was_typed(look: L
     page.wait_for_timeout(300)
 
     assert page.input_value("#id_slug") == "my-own"
+
+
+def test_a_suggestion_that_comes_late_does_not_replace_what_was_typed(look: Look, cast: Cast) -> None:
+    """The web address cannot be changed later: what the person typed while the suggestion was on its way stays."""
+    page = look("/sub-accounts/new/", user=cast.nora).page
+    page.fill("#id_business_name", "Ode Bakery")
+    page.evaluate("document.querySelector('#id_slug').value = ''")
+    with page.expect_response(lambda response: "web-address" in response.url):
+        page.evaluate("""() => {
+            document.querySelector('#id_business_name').dispatchEvent(new Event('change', {bubbles: true}));
+            document.querySelector('#id_slug').value = 'ode';
+        }""")
+    page.wait_for_timeout(200)
+
+    assert page.input_value("#id_slug") == "ode"
+
+
+def test_one_name_without_a_space_leaves_the_other_columns_in_sight(look: Look, cast: Cast) -> None:
+    SubAccount.objects.filter(pk=cast.acme.pk).update(name="W" * 120)
+
+    table = look("/sub-accounts/", user=cast.nora).page.locator(".table-wrap")
+
+    assert table.evaluate("wrap => wrap.scrollWidth - wrap.clientWidth") <= 0
