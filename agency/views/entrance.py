@@ -44,7 +44,9 @@ def not_while_assisting(view: Callable[..., HttpResponseBase]) -> Callable[..., 
 
     def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.assist is not None:
-            raise PermissionDenied
+            raise PermissionDenied(
+                "You are working in a client's workspace. Return to your agency to change your own sign-in and security."
+            )
         return view(request, *args, **kwargs)
 
     return inside

@@ -98,7 +98,9 @@ def test_c10_while_assisting_ones_own_security_is_out_of_reach(cast: Cast, path:
     session["assist"] = str(made.public_id)
     session.save()
     for method in ("get", "post"):
-        assert getattr(browser, method)(path).status_code == 403
+        answer = getattr(browser, method)(path)
+        assert answer.status_code == 403
+        assert "Return to your agency" in answer.content.decode()
 
 
 def test_sessions_that_are_over_are_forgotten(cast: Cast) -> None:
