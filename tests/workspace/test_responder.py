@@ -38,6 +38,14 @@ def test_questions_it_was_not_tuned_on_find_their_faq_or_are_offered_it(acme: Su
     assert offered >= 0.9 * asked
 
 
+@pytest.mark.parametrize("question", ["How much does a visit cost?", "what does a visit cost"])
+def test_the_price_of_a_visit_is_not_the_price_of_cancelling_one(acme: SubAccount, question: str) -> None:
+    found = responder.answer(make_chatbot(acme, "acme-plumbing"), question)
+
+    assert found.faq is not None
+    assert found.faq.question.startswith("How much does a plumber cost")
+
+
 def test_unrelated_questions_are_answered_with_an_honest_no(acme: SubAccount) -> None:
     wrong = []
     for slug in ASKED:
