@@ -51,7 +51,7 @@ def plain_name(value: str) -> str:
     """A name as people have them: no link and no markup, because it is read in mails."""
     name = " ".join(value.split())
     if LINK.search(name):
-        raise ValidationError("A name cannot contain a web address.", code="link")
+        raise ValidationError("A name cannot contain a web address, nor the signs < and >.", code="link")
     return name
 
 

@@ -80,7 +80,7 @@ def lines(request: HttpRequest) -> HttpResponse:
         "lines": _named(agency, found.lines),
         "kinds": [("", "Everything"), *statement.KINDS.items()],
         "clients": _clients_to_choose(agency, wish.client),
-        "pager_line": f"{len(found.lines)} lines, {statement.PAGE} on a page",
+        "pager_line": f"{len(found.lines)} line{'' if len(found.lines) == 1 else 's'} on this page",
         "first_url": _url(request, cursor="") if cursor else "",
         "next_url": _url(request, cursor=str(found.next_cursor)) if found.next_cursor else "",
         "query": _url(request, cursor="").partition("?")[2],

@@ -53,6 +53,14 @@ def test_e09_signing_in_says_the_same_to_known_and_unknown(cast: Cast) -> None:
     assert (known.status_code, words(known)) == (unknown.status_code, words(unknown))
 
 
+def test_a_refused_sign_in_speaks_of_signing_in(cast: Cast) -> None:
+    _, answer = sign_in("nora@northlight.example", password="not-her-password")
+    page = answer.content.decode()
+
+    assert "This did not work" in page
+    assert "saved" not in page
+
+
 def test_e09_signing_up_says_the_same_to_known_and_unknown(cast: Cast, mails: Mails) -> None:
     known, unknown = (signing_up(email) for email in ("nora@northlight.example", "fresh@example.com"))
     assert known[0].headers["Location"] == unknown[0].headers["Location"] == "/confirm-email/"

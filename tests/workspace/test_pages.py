@@ -141,6 +141,13 @@ def test_an_import_shows_what_would_happen_and_writes_nothing_before_it_is_confi
         assert bot.faqs.count() == 28
 
 
+def test_a_file_without_one_good_row_is_not_said_to_be_known(paul: Visitor, bot: Chatbot) -> None:
+    page = paul.get(upload(paul, bot, b"question,answer\nNo answer?,\n")).content.decode()
+
+    assert "no row of this file can be used" in page
+    assert "knows every good row" not in page
+
+
 def test_a_confirmed_import_is_written_by_the_outbox_and_says_so(
     paul: Visitor, cast: Cast, bot: Chatbot, django_capture_on_commit_callbacks: Callable
 ) -> None:
