@@ -121,7 +121,8 @@ class SessionStampMiddleware:
             request.session.flush()
         response = self.get_response(request)
         if response.status_code < 500 and hasattr(request, "user"):  # after an outage, asking for the person would be the next one
-            self._stamp(request)
+            if "public" not in response.get("Cache-Control", ""):  # what others may keep must carry nobody's cookie
+                self._stamp(request)
             if request.user.is_authenticated and not response.has_header("Cache-Control"):
                 response["Cache-Control"] = "private, no-store"
         return response

@@ -15,6 +15,7 @@ from agency.models import AuditRecord, Membership, User
 from kit import clock
 from kit.doors import all_views
 from subaccounts import assist
+from subaccounts.middleware import SEEN_EVERY_SECONDS
 from subaccounts.models import Access
 from tests.cast import PASSWORD, PLATFORM, Cast, Visitor, host_of
 from tests.entrance import Mails, code_in, is_signed_in, sign_in
@@ -319,3 +320,18 @@ def test_b14_an_assist_ends_after_half_an_hour_however_busy(cast: Cast) -> None:
             travel.shift(timedelta(minutes=14))
         travel.shift(timedelta(minutes=2, seconds=1))
         assert "/sign-in/" in browser.get("/security/").headers["Location"]
+
+
+@pytest.mark.parametrize("path", ["/widget.js", "/brand.css"])
+def test_a15_what_anybody_may_keep_carries_nobodys_cookie(cast: Cast, path: str) -> None:
+    paul = Visitor(host_of(cast.acme), cast.paul)
+    paul.get("/")
+
+    with time_machine.travel(clock.now() + timedelta(seconds=2 * SEEN_EVERY_SECONDS)):
+        kept = paul.get(path)
+        page = paul.get("/")
+
+    assert "public" in kept["Cache-Control"]
+    assert not kept.cookies
+    assert page.status_code == 200
+    assert "__Host-session" in page.cookies
