@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.checks import CheckMessage, Error, register
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils.http import url_has_allowed_host_and_scheme
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 DoorKind = Literal["open", "person", "agency", "workspace"]
@@ -41,10 +43,21 @@ def door_of(view: Callable[..., Any]) -> Door | None:
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponseBase:
-    """To the sign-in page and back here. A piece that htmx asked for would be filled with that page: there the whole page reloads."""
+    """To the sign-in page and back here; after a form, to the page it stood on, since its address may answer no GET.
+
+    A piece that htmx asked for would be filled with that page: there the whole page reloads.
+    """
     if request.headers.get("HX-Request") == "true":
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
-    return redirect_to_login(request.get_full_path())
+    return redirect_to_login(request.get_full_path() if request.method in ("GET", "HEAD") else _page_of_the_form(request))
+
+
+def _page_of_the_form(request: HttpRequest) -> str:
+    page = request.headers.get("referer", "")
+    if not url_has_allowed_host_and_scheme(page, allowed_hosts={request.get_host()}):  # also what is no address at all
+        return "/"
+    path = urlsplit(page)._replace(scheme="", netloc="").geturl()
+    return path if url_has_allowed_host_and_scheme(path, allowed_hosts=None) else "/"
 
 
 def open_door(reason: str, *, unaudited: str = "") -> Callable[[View], View]:

@@ -1,6 +1,7 @@
 """Settings, roles, and finding a workspace."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 import time_machine
@@ -114,3 +115,22 @@ def test_sessions_that_are_over_are_forgotten(cast: Cast) -> None:
         assert sessions.forget_expired() == 2
         assert not UserSession.objects.exists()
         assert sessions.forget_expired() == 0
+
+
+@pytest.mark.parametrize(
+    ("page", "back"),
+    [
+        ("http://acme-plumbing.localhost/chatbots/?page=2", "/chatbots/%3Fpage%3D2"),
+        ("http://evil.example/chatbots/", "/"),
+        ("http://acme-plumbing.localhost//evil.example/", "/"),
+        ("http://[nonsense", "/"),
+        ("", "/"),
+    ],
+)
+def test_a_form_sent_after_the_session_ended_leads_back_to_its_page(cast: Cast, page: str, back: str) -> None:
+    """The form's own address may answer no GET: whoever signed in again stood before a blank page."""
+    host = host_of(cast.acme)
+    page = page.replace("acme-plumbing.localhost", host)
+    answer = Visitor(host).post(f"/chatbots/{uuid4()}/activation/", headers={"referer": page} if page else {})
+
+    assert answer.headers["Location"] == f"/sign-in/?next={back}"
