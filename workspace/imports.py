@@ -140,9 +140,9 @@ def _read(content: bytes) -> list[tuple[int, str, str]]:
         question, answer = names.index("question"), names.index("answer")
         rows = []
         for row in reader:
-            cells = [*row, *[""] * len(names)]
             if any(cell.strip() for cell in row):
-                rows.append((reader.line_num, " ".join(cells[question].split()), cells[answer].strip()))
+                asked, given = (row[place] if place < len(row) else "" for place in (question, answer))
+                rows.append((reader.line_num, " ".join(asked.split()), given.strip()))
             if len(rows) > MOST_ROWS:
                 raise NotReadable(f"More than {MOST_ROWS} rows. Split the file and import the parts one after the other.")
     except csv.Error as error:

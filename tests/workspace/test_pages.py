@@ -1,5 +1,6 @@
 """The workspace through its pages: who may what, what a page says, what a form does."""
 
+import time
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -197,6 +198,15 @@ def test_a_long_import_goes_on_in_steps_that_may_repeat(paul: Visitor, cast: Cas
 def test_a_file_that_cannot_be_read_says_why(paul: Visitor, bot: Chatbot, content: bytes, says: str) -> None:
     page = paul.post(url("faq_import_new", bot.public_id), {"file": SimpleUploadedFile("x.csv", content)})
     assert says in page.content.decode()
+
+
+def test_k08_a_header_of_two_million_columns_costs_no_more_than_reading_it(paul: Visitor, bot: Chatbot) -> None:
+    started = time.process_time()
+
+    page = paul.get(upload(paul, bot, b"question,answer" + b"," * 1_980_000 + b"\n" + b"a\n" * 1999)).content.decode()
+
+    assert time.process_time() - started < 2.5
+    assert "The answer is empty." in page
 
 
 def test_a_semicolon_file_with_a_byte_order_mark_is_read(paul: Visitor, bot: Chatbot) -> None:
