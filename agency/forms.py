@@ -13,6 +13,8 @@ from allauth.mfa.base import forms as mfa_forms
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from allauth.mfa.utils import decrypt
+from allauth.mfa.webauthn import forms as webauthn_forms
+from allauth.mfa.webauthn.internal import auth as webauthn
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -215,6 +217,30 @@ class SecondFactorForm(OneTimeCode, mfa_forms.AuthenticateForm):
 
 class ConfirmWithCodeForm(OneTimeCode, mfa_forms.ReauthenticateForm):
     pass
+
+
+class CredentialField(forms.JSONField):
+    """What a browser says a passkey answered. Nested a thousand deep it is JSON, and an error of the parser."""
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return super().to_python(value)
+        except RecursionError as error:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+
+class PasskeyForm(webauthn_forms.LoginWebAuthnForm):
+    """Anybody may post here, so an answer with parts missing is a wrong answer, not an error of ours."""
+
+    credential = CredentialField(required=True, widget=forms.HiddenInput)
+
+    def clean_credential(self) -> Authenticator:
+        try:
+            webauthn.parse_authentication_response(self.cleaned_data["credential"])
+        except KeyError as missing:
+            raise get_adapter().validation_error("incorrect_code") from missing
+        answered: Authenticator = super().clean_credential()
+        return answered
 
 
 # --- Agencies -----------------------------------------------------------------------------------------------------------

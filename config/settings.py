@@ -263,7 +263,11 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
 MFA_TOTP_TOLERANCE = 1
-MFA_FORMS = {"authenticate": "agency.forms.SecondFactorForm", "reauthenticate": "agency.forms.ConfirmWithCodeForm"}
+MFA_FORMS = {
+    "authenticate": "agency.forms.SecondFactorForm",
+    "reauthenticate": "agency.forms.ConfirmWithCodeForm",
+    "login_webauthn": "agency.forms.PasskeyForm",
+}
 USERSESSIONS_TRACK_ACTIVITY = True
 
 # --- Content security, headers -----------------------------------------------------------------------------------------

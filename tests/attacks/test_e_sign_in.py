@@ -511,3 +511,11 @@ def test_e22_a_taken_address_gets_the_same_answer_and_is_never_given(cast: Cast,
     assert "already" in mails()[-1].subject
     assert browser.post("/confirm-email/", {"code": "XXXX-XXXX"}).status_code == 200
     assert cast.nora.email == "nora@northlight.example"
+
+
+@pytest.mark.parametrize("credential", ["[" * 9000, '{"id": "a"}', "[]", "1", '{"id": "a", "rawId": "b", "response": {}}', "{"])
+def test_e19_an_answer_no_passkey_gives_is_a_wrong_answer(cast: Cast, credential: str) -> None:
+    visitor = Visitor(host_of(cast.acme))
+    answer = visitor.post("/sign-in/passkey/", {"credential": credential})
+    assert answer.status_code == 302
+    assert not is_signed_in(visitor)
