@@ -70,12 +70,23 @@ def current(chatbot: Chatbot, contact: Contact) -> Conversation | None:
 def reply(question: Message, reply: Message, *, is_known: bool) -> Message:
     """Put the chatbot's reply to `question` on record. In the caller's transaction."""
     reply.role, reply.reply_to = Message.BOT, question
+    was_waiting = question.outcome == Message.UNAVAILABLE
     question.outcome = Message.ANSWERED if is_known else Message.UNKNOWN
     question.save(update_fields=["outcome"])
     stored = _add(question.conversation, reply)
-    if not is_known:
+    if is_known and was_waiting:
+        waiting = Conversation.objects.filter(pk=question.conversation_id, unknown_count__gt=0)
+        waiting.update(unknown_count=F("unknown_count") - 1)
+    elif not is_known and not was_waiting:
         _waiting(question.conversation)
     return stored
+
+
+@transaction.atomic
+def unanswered(question: Message) -> None:
+    """The chatbot could not answer `question`: it waits for a person. Again changes nothing."""
+    if Message.objects.filter(pk=question.pk).exclude(outcome=Message.UNAVAILABLE).update(outcome=Message.UNAVAILABLE):
+        _waiting(question.conversation)
 
 
 @transaction.atomic

@@ -72,7 +72,7 @@ def reply(
             return Reply(question, "")
         except CannotPay as refusal:
             log.info("no reply", code=refusal.code)
-            Message.objects.filter(pk=question.pk).update(outcome=Message.UNAVAILABLE)
+            conversations.unanswered(question)
             return Reply(question, sub_account.unavailable_message)
     raise ledger.HoldClosed
 

@@ -120,6 +120,20 @@ def test_once_there_are_credits_again_the_same_message_is_answered(acme: SubAcco
     assert available(acme) == 0
 
 
+def test_a_question_nothing_could_pay_for_waits_for_a_person_until_it_is_answered(acme: SubAccount, bot: Chatbot, visitor: Contact) -> None:
+    from credits import ledger
+
+    message_id = uuid4()
+    empty(acme)
+    for _ in range(2):
+        ask(acme, bot, visitor, message_id=message_id)
+    assert Conversation.objects.get().unknown_count == 1
+
+    ledger.grant(to=acme.wallet("credit"), amount=1, source="purchase", key="topped up", by=TESTS)
+    ask(acme, bot, visitor, message_id=message_id)
+    assert Conversation.objects.get().unknown_count == 0
+
+
 def test_a_suspended_workspace_spends_nothing(acme: SubAccount, bot: Chatbot, visitor: Contact) -> None:
     before = available(acme)
     lifecycle.suspend(sub_account=acme, by=TESTS)
