@@ -53,7 +53,7 @@ class AddAccountForm(forms.Form):
         help_text="They get an e-mail with a first password. Without a login you run the workspace yourself.",
     )
     email = forms.EmailField(
-        label="E-mail", max_length=254, required=False, help_text="Where they sign in with, and where the password goes."
+        label="E-mail", max_length=254, required=False, help_text="What they sign in with, and where the password goes; needed for a login."
     )
     city = forms.CharField(max_length=80, required=False)
     state = forms.CharField(label="State or region", max_length=80, required=False)

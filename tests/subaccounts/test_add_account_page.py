@@ -37,6 +37,10 @@ def shown_password(page: str) -> list[str]:
     return re.findall(r'id="first-password">([^<]+)<', page)
 
 
+def test_the_form_says_that_a_login_needs_an_address(nora: Visitor) -> None:
+    assert "needed for a login" in nora.get(NEW).content.decode()
+
+
 def test_c12_the_password_is_shown_once_and_never_again(nora: Visitor) -> None:
     answer = nora.post(NEW, form())
     first = nora.get(answer["Location"])
