@@ -18,6 +18,7 @@ LAWS = {
     8: "A void restores the very grants",
     9: "One alert per crossing",
     10: "Replaying all entries reproduces every balance",
+    11: "What moves between wallets keeps its expiry and what binds it",
 }
 _SQL = (Path(__file__).parent / "sql" / "audit.sql").read_text()
 

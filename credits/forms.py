@@ -8,6 +8,8 @@ from credits.models import LARGEST, Unit
 
 _WRITTEN_OUT = re.compile(r"[0-9]{1,15}(\.[0-9]+)?")
 
+_WHOLE = re.compile(r"[0-9]{1,9}")
+
 
 class AmountField(forms.DecimalField):
     """A number in digits. Python's own reading takes `1e999999` too, and half a minute to make a whole number of it."""
@@ -16,6 +18,21 @@ class AmountField(forms.DecimalField):
         if value not in self.empty_values and not _WRITTEN_OUT.fullmatch(str(value).strip()):
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
         return super().to_python(value)
+
+
+class WholeAmountField(forms.CharField):
+    """A whole number from 1 to 999,999,999, written in the digits 0 to 9 and nothing else."""
+
+    default_error_messages = {"invalid": "Enter a whole number from 1 to 999,999,999, in digits only. Nothing was moved."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "maxlength": 9}), **kwargs)
+
+    def clean(self, value: Any) -> int:
+        typed = super().clean(value)
+        if not _WHOLE.fullmatch(typed) or int(typed) == 0:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return int(typed)
 
 
 class ThresholdForm(forms.Form):

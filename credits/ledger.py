@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import F, Q, QuerySet, Sum
 
 from credits.books import ISSUED, SOLD, VOIDED, book
 from credits.models import LARGEST, Entry, Grant, Hold, Key, LowBalance, Unit, Wallet
@@ -363,13 +364,47 @@ def void(*, entry_key: str, key: str, by: Actor, memo: str = "") -> Posted:
     amount = sum(entry.amount for entry in entries)
     if earlier := _claim(key, _content("void", entry_key), first_id):
         return Posted(key, amount, earlier, True)
-    if original.voided_by or any(entry.kind in ("void", "expiry") for entry in entries):
+    if original.voided_by or any(entry.kind in ("void", "expiry", "allocation", "reclaim") for entry in entries):
         raise CannotVoid("This was voided before, or is no use and no grant. Nothing was changed.")
     wallets = _locked({pk for entry in entries for pk in (entry.from_wallet_id, entry.to_wallet_id)})
     _write([_mirrored(entry, wallets, now, memo) for entry in entries], key=key, first_id=first_id, at=now, by=by)
     original.voided_by = key
     original.save(update_fields=["voided_by"])
     return Posted(key, amount, first_id, False)
+
+
+# --- Between a pool and its wallets ---------------------------------------------------------------------------------------
+
+
+def allocate(
+    *, pool: Wallet, wallet: Wallet, amount: int, key: str, by: Actor, memo: str = "", sub_account_id: UUID | None = None
+) -> Posted:
+    """Give `amount` of an agency's pool to the own wallet of one of its sub-accounts.
+
+    Drawn as a spend draws: by priority, then soonest expiry, then oldest. Each grant that is drawn on becomes one of source
+    "allocation" there, with the same priority and expiry; what was not transferable is given, but stays so and never comes
+    back. All or nothing: raises `InsufficientCredits` when less than `amount` is free of holds. What is the same on a repeat:
+    pool, wallet and amount.
+    """
+    return _transfer("allocation", pool, wallet, amount, key, by, memo, sub_account_id or wallet.owner_id)
+
+
+def reclaim(
+    *, wallet: Wallet, pool: Wallet, amount: int, key: str, by: Actor, memo: str = "", sub_account_id: UUID | None = None
+) -> Posted:
+    """Take `amount` of a sub-account's own wallet back to its agency's pool, as `allocate` gave it.
+
+    Of transferable grants only: raises `InsufficientCredits` when less than `amount` is transferable and free of holds, with
+    that as `available`. Starter credits and other presents stay where they are.
+    """
+    return _transfer("reclaim", wallet, pool, amount, key, by, memo, sub_account_id or wallet.owner_id)
+
+
+def reclaimable(wallets: Iterable[Wallet]) -> dict[UUID, int]:
+    """How much `reclaim` would take from each of the wallets now, by the wallet's id."""
+    wanted = {wallet.pk: 0 for wallet in wallets}
+    rows = _drawable(list(wanted), clock.now()).filter(transferable=True).order_by().values("wallet_id")
+    return wanted | {row["wallet_id"]: row["free"] for row in rows.annotate(free=Sum(F("remaining") - F("held")))}
 
 
 # --- Time ---------------------------------------------------------------------------------------------------------------
@@ -473,6 +508,72 @@ def _settle(
     return outcome, first_id
 
 
+@transaction.atomic
+def _transfer(kind: str, source: Wallet, to: Wallet, amount: int, key: str, by: Actor, memo: str, sub_account_id: UUID) -> Posted:
+    _check_amount(amount, least=1)
+    _check_transfer(source, to)
+    now, first_id = clock.now(), _entry_id()
+    if earlier := _claim(key, _content(kind, source.pk, to.pk, amount), first_id):
+        return Posted(key, amount, earlier, True)
+    wallets = _locked([source.pk, to.pk])
+    source, to = _without_expired(wallets[source.pk], now), wallets[to.pk]
+    legs = _legs(source, amount, now, only_transferable=kind == "reclaim")
+    ids = [UUID(int=first_id.int + leg) for leg in range(len(legs))]
+    entries = [_moved(kind, id, lot, take, source, to, now, memo, sub_account_id) for id, (lot, take) in zip(ids, legs, strict=True)]
+    _write(entries, key=key, first_id=first_id, at=now, by=by)
+    return Posted(key, amount, first_id, False)
+
+
+def _legs(source: Wallet, amount: int, at: datetime, *, only_transferable: bool) -> list[tuple[Grant, int]]:
+    """Which grants of a locked wallet give how much of `amount`, in the order of burn-down."""
+    found = _drawable([source.pk], at)
+    lots = list(found.filter(transferable=True) if only_transferable else found)
+    legs, left = [], amount
+    for lot in lots:
+        if take := min(lot.remaining - lot.held, left):
+            legs.append((lot, take))
+            left -= take
+    if left:
+        raise InsufficientCredits(needed=amount, available=amount - left)
+    return legs
+
+
+def _drawable(wallet_ids: list[UUID], at: datetime) -> QuerySet[Grant]:
+    """Open grants with something free, in the order of burn-down."""
+    found = Grant.objects.filter(wallet_id__in=wallet_ids, is_open=True, remaining__gt=F("held"))
+    return found.filter(Q(expires_at=None) | Q(expires_at__gt=at)).order_by("priority", F("expires_at").asc(nulls_last=True), "id")
+
+
+def _moved(kind: str, id: UUID, lot: Grant, take: int, source: Wallet, to: Wallet, at: datetime, memo: str, sub_account_id: UUID) -> Entry:
+    """The entry that moves `take` of `lot` into a new grant of `to`; both wallets, which are locked, are changed accordingly.
+
+    The grant has the id of its entry, so that among equals those that were first stay first.
+    """
+    lot.remaining -= take
+    lot.save(update_fields=["remaining"])
+    landed = Grant.objects.create(
+        id=id, wallet=to, source=Grant.ALLOCATION, priority=lot.priority, expires_at=lot.expires_at, transferable=lot.transferable,
+        amount=take, remaining=take, created_at=at,
+    )  # fmt: skip
+    _move(source, -take, expires_at=None, at=at)
+    _move(to, take, expires_at=lot.expires_at, at=at)
+    return Entry(
+        kind=kind, unit_id=source.unit_id, amount=take, grant=lot, to_grant=landed,
+        from_wallet=source, from_balance=source.balance, from_sequence=source.sequence,
+        to_wallet=to, to_balance=to.balance, to_sequence=to.sequence,
+        agency_id=source.agency_id, sub_account_id=sub_account_id, reference=lot.source, memo=memo[:200],
+    )  # fmt: skip
+
+
+def _without_expired(wallet: Wallet, at: datetime) -> Wallet:
+    """A locked wallet after what has expired in it is gone."""
+    if wallet.next_expires_at is None or wallet.next_expires_at > at:
+        return wallet
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT public.credits_expire(%s, %s)", [wallet.pk, at])
+    return Wallet.objects.get(pk=wallet.pk)
+
+
 def _mirrored(entry: Entry, wallets: dict[UUID, Wallet], at: datetime, memo: str) -> Entry:
     """The entry that undoes `entry`, its wallet and grant changed accordingly."""
     comes_back = wallets[entry.from_wallet_id].owner_kind != Wallet.BOOK
@@ -552,6 +653,13 @@ def _claim(key: str, content: UUID, entry_id: UUID) -> UUID | None:
 def _check_amount(amount: int, *, least: int) -> None:
     if not least <= amount <= LARGEST:
         raise ValueError(f"an amount of {amount} is not between {least} and {LARGEST}")
+
+
+def _check_transfer(source: Wallet, to: Wallet) -> None:
+    if {source.owner_kind, to.owner_kind} != {Wallet.AGENCY, Wallet.SUB_ACCOUNT}:
+        raise ValueError("units move between an agency's pool and a sub-account's wallet")
+    if source.unit_id != to.unit_id or source.agency_id != to.agency_id:
+        raise ValueError("pool and wallet are of one unit and one agency")
 
 
 def _check_sources(sources: Sequence[Wallet]) -> None:

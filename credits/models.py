@@ -138,7 +138,8 @@ class Entry(models.Model):
 
     Its id is a UUIDv7 of its own moment, by which the table is partitioned into months; the entries of one key have ids
     that differ in the last two bytes only. Boundary accounts have neither running balance nor sequence. No foreign key:
-    they cost a spend a quarter of its speed, and `credits.checks` looks.
+    they cost a spend a quarter of its speed, and `credits.checks` looks. `to_grant` is set where units went from one wallet
+    to another: the grant they are there.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -154,6 +155,7 @@ class Entry(models.Model):
     to_balance = models.BigIntegerField(null=True)
     to_sequence = models.BigIntegerField(null=True)
     grant = models.ForeignKey(Grant, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    to_grant = models.ForeignKey(Grant, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
     voids = models.UUIDField(null=True)
     agency_id = models.UUIDField(null=True)
     sub_account_id = models.UUIDField(null=True)

@@ -16,6 +16,8 @@ KINDS = {
     "call": "Call",
     "knowledge": "Knowledge base",
     "grant": "Credits added",
+    "allocation": "Top-up from the pool",
+    "reclaim": "Taken back to the pool",
     "void": "Voided",
     "expiry": "Expired",
 }
@@ -73,12 +75,16 @@ class Page:
 
 
 def page(agency_id: UUID, wish: Wish, *, before: UUID | None = None, size: int = PAGE) -> Page:
-    """The lines older than the line `before`, or the newest. One index scan of `size` rows at any depth."""
+    """The lines older than the line `before`, or the newest. One index scan of `size` rows at any depth.
+
+    An entry that moved units between the pool and a wallet is two lines, one for each side.
+    """
     found = entries(agency_id, wish)
     if before is not None:
         found = found.filter(pk__lt=before)
     rows = list(found[: size + 1])
-    return Page([_line(entry) for entry in rows[:size]], rows[size - 1].pk if len(rows) > size else None)
+    lines = [line for entry in rows[:size] for line in _lines(entry)]
+    return Page(lines, rows[size - 1].pk if len(rows) > size else None)
 
 
 def every(agency_id: UUID, wish: Wish, *, chunk: int = 1000) -> Iterator[Line]:
@@ -113,8 +119,16 @@ def _sequence(entry: Entry, wallet: Wallet) -> int:
     return (entry.from_sequence if entry.from_wallet_id == wallet.pk else entry.to_sequence) or 0
 
 
-def _line(entry: Entry) -> Line:
-    leaves = entry.from_sequence is not None
+def _lines(entry: Entry) -> list[Line]:
+    """The entry as each wallet sees it that it changed, the one that gave first."""
+    return [
+        _line(entry, leaves=leaves)
+        for leaves, sequence in ((True, entry.from_sequence), (False, entry.to_sequence))
+        if sequence is not None
+    ]
+
+
+def _line(entry: Entry, *, leaves: bool) -> Line:
     wallet = entry.from_wallet if leaves else entry.to_wallet
     return Line(
         id=entry.pk,

@@ -43,7 +43,7 @@ def home(request: HttpRequest) -> HttpResponse:
         {"wallet": wallet, "unit": wallet.unit, "used": sum(_totals(credit_use.by_day(agency, month, unit=wallet.unit_id)).values())}
         for wallet in _pools(agency)
     ]
-    latest = statement.page(agency.public_id, statement.Wish(), size=8).lines
+    latest = statement.page(agency.public_id, statement.Wish(), size=8).lines[:8]
     return render(request, "credits/home.html", {"pools": pools, "lines": _named(agency, latest)})
 
 

@@ -133,6 +133,7 @@ class Migration(migrations.Migration):
                 ('by_label', models.CharField(max_length=160)),
                 ('on_behalf_of', models.CharField(blank=True, max_length=160)),
                 ('grant', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='credits.grant')),
+                ('to_grant', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='credits.grant')),
                 ('unit', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='credits.unit')),
                 ('from_wallet', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='credits.wallet')),
                 ('to_wallet', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='credits.wallet')),

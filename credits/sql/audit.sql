@@ -4,7 +4,7 @@ WITH lines AS MATERIALIZED (
     SELECT id, unit_id, grant_id, from_wallet_id AS wallet_id, from_sequence AS sequence, from_balance AS balance, -amount AS change
     FROM public.credits_entry
     UNION ALL
-    SELECT id, unit_id, grant_id, to_wallet_id, to_sequence, to_balance, amount FROM public.credits_entry
+    SELECT id, unit_id, coalesce(to_grant_id, grant_id), to_wallet_id, to_sequence, to_balance, amount FROM public.credits_entry
 ), sums AS MATERIALIZED (
     SELECT wallet_id, sum(change) AS total, max(sequence) AS last FROM lines GROUP BY wallet_id
 ), running AS (
@@ -108,4 +108,16 @@ FROM running WHERE balance <> before + change
 UNION ALL
 SELECT 10, 'wallet ' || id, format('has a balance of %%s, its entries sum to %%s', balance, total)
 FROM wallets WHERE owner_kind <> 'book' AND balance <> total
+
+UNION ALL
+SELECT 11, 'entry ' || moved.id, 'moves units into a grant that differs from where they came from'
+FROM public.credits_entry AS moved
+LEFT JOIN public.credits_grant AS lot ON lot.id = moved.grant_id
+LEFT JOIN public.credits_grant AS landed ON landed.id = moved.to_grant_id
+WHERE ((moved.from_sequence IS NOT NULL AND moved.to_sequence IS NOT NULL) OR moved.to_grant_id IS NOT NULL)
+    AND (lot.wallet_id = moved.from_wallet_id AND landed.wallet_id = moved.to_wallet_id AND landed.amount = moved.amount
+        AND landed.transferable = lot.transferable AND landed.expires_at IS NOT DISTINCT FROM lot.expires_at) IS NOT TRUE
+UNION ALL
+SELECT 11, 'grant ' || to_grant_id, format('is filled by %%s entries', count(*)) FROM public.credits_entry
+WHERE to_grant_id IS NOT NULL GROUP BY to_grant_id HAVING count(*) > 1
 ORDER BY 1, 2 LIMIT 10000

@@ -1,4 +1,4 @@
-"""The ten laws: what the database refuses, and that the audit finds whatever got past it.
+"""The laws: what the database refuses, and that the audit finds whatever got past it.
 
 The tests that tamper do what only a superuser can: they switch triggers and constraints off, in a transaction that is
 rolled back.
@@ -28,6 +28,8 @@ def busy(books: Books) -> Client:
     ledger.set_threshold(wallet=books.pool, low_at=900, by=TESTS)
     use(client.sources, 60, key=f"voided {client.id}")
     ledger.void(entry_key=f"voided {client.id}", key=f"void {client.id}", by=TESTS)
+    ledger.allocate(pool=books.pool, wallet=client.wallet, amount=20, key=f"allocation {client.id}", by=TESTS)
+    ledger.reclaim(wallet=client.wallet, pool=books.pool, amount=5, key=f"reclaim {client.id}", by=TESTS)
     use(client.sources, 170)
     ledger.commit(hold=reserve(client.sources, 7), by=TESTS, amount=5)
     reserve(client.sources, 11)
@@ -53,7 +55,7 @@ def test_the_books_are_right(busy: Client) -> None:
     assert checks.audit() == []
     out = StringIO()
     call_command("audit_ledger", stdout=out)
-    assert "10 laws hold" in out.getvalue()
+    assert "11 laws hold" in out.getvalue()
 
 
 def test_law_1_balances_sum_to_zero_in_every_unit(busy: Client) -> None:
@@ -136,7 +138,7 @@ def test_law_7_the_database_refuses_to_overspend_a_grant(busy: Client) -> None:
 
 
 def test_law_7_an_overspent_grant_is_found(busy: Client) -> None:
-    lot = Grant.objects.filter(wallet=busy.wallet).get()
+    lot = Grant.objects.get(wallet=busy.wallet, source="starter")
     execute("SET CONSTRAINTS ALL IMMEDIATE")
     execute("ALTER TABLE credits_grant DROP CONSTRAINT grant_never_overspent")
     execute("UPDATE credits_grant SET remaining = -5 WHERE id = %s", lot.pk)
@@ -169,6 +171,20 @@ def test_law_10_replaying_the_entries_reproduces_every_balance(busy: Client) -> 
             balance += change
             assert balance == said
         assert balance == wallet.balance
+
+
+@pytest.mark.parametrize("change", ["expires_at = now()", "transferable = false"])
+def test_law_11_units_that_changed_their_nature_on_the_way_are_found(busy: Client, change: str) -> None:
+    execute(f"UPDATE credits_grant SET {change} WHERE wallet_id = %s AND source = 'allocation'", busy.wallet.pk)
+    assert 11 in laws_broken()
+
+
+def test_law_11_units_that_landed_in_no_grant_or_twice_in_one_are_found(busy: Client) -> None:
+    moved = Entry.objects.get(agency_id=busy.books.agency, kind="allocation")
+    tamper("UPDATE credits_entry SET to_grant_id = NULL WHERE id = %s", moved.pk)
+    assert 11 in laws_broken()
+    tamper("UPDATE credits_entry SET to_grant_id = %s WHERE agency_id = %s AND kind <> 'grant'", moved.to_grant_id, busy.books.agency)
+    assert any("filled by" in finding.detail for finding in checks.audit() if finding.law == 11)
 
 
 def test_the_command_prints_each_finding_and_fails(busy: Client) -> None:

@@ -30,6 +30,7 @@ class Lot:
     remaining: int
     born: int
     held: int = 0
+    transferable: bool = True
 
 
 @dataclass
@@ -55,10 +56,12 @@ class Pocket:
                 self.expired += lot.remaining - lot.held
                 lot.remaining = lot.held
 
-    def draw(self, amount: int) -> list[tuple[Lot, int]]:
+    def draw(self, amount: int, only_transferable: bool = False) -> list[tuple[Lot, int]]:
         """Which lots would pay `amount`, as far as they can."""
         taken = []
         for lot in sorted(self.lots, key=lambda lot: (lot.priority, lot.expires_at or datetime.max.replace(tzinfo=UTC), lot.born)):
+            if only_transferable and not lot.transferable:
+                continue
             if (take := min(lot.remaining - lot.held, amount)) > 0:
                 taken.append((lot, take))
                 amount -= take
@@ -122,15 +125,22 @@ class Ledger(RuleBasedStateMachine):
             lot.remaining -= take
             self.watch(pocket, before)
 
-    @rule(spot=spots, to_pool=st.booleans(), amount=amounts, priority=st.integers(1, 3), days=st.sampled_from([None, 1, 3, 30]))
-    def grant(self, spot: int, to_pool: bool, amount: int, priority: int, days: int | None) -> None:
+    @rule(
+        spot=spots,
+        to_pool=st.booleans(),
+        amount=amounts,
+        priority=st.integers(1, 3),
+        days=st.sampled_from([None, 1, 3, 30]),
+        moves=st.booleans(),
+    )
+    def grant(self, spot: int, to_pool: bool, amount: int, priority: int, days: int | None, moves: bool) -> None:
         wallet = self.clients[spot].sources[to_pool]
         expires_at = None if days is None else self.now + timedelta(days=days)
         self.now += timedelta(milliseconds=1)  # so that "oldest first" has one answer
         with self.clock():
-            lot = give(wallet, amount, priority=priority, expires_at=expires_at, key=self.key())
+            lot = give(wallet, amount, priority=priority, expires_at=expires_at, key=self.key(), transferable=moves)
         self.births += 1
-        self.pockets[wallet.pk].lots.append(Lot(lot.pk, priority, expires_at, amount, amount, self.births))
+        self.pockets[wallet.pk].lots.append(Lot(lot.pk, priority, expires_at, amount, amount, self.births, transferable=moves))
 
     @rule(spot=spots, amount=amounts, again=st.booleans())
     def spend(self, spot: int, amount: int, again: bool) -> None:
@@ -148,6 +158,35 @@ class Ledger(RuleBasedStateMachine):
             self.spends[key] = legs
             if again:
                 assert use(sources, amount, key=key).is_replay
+
+    @rule(spot=spots, amount=amounts, back=st.booleans(), again=st.booleans())
+    def allocate_or_reclaim(self, spot: int, amount: int, back: bool, again: bool) -> None:
+        self.now += timedelta(milliseconds=1)
+        wallet, pool = self.clients[spot].sources
+        key, deed = self.key(), ledger.reclaim if back else ledger.allocate
+        source, to = (self.pockets[one.pk] for one in ((wallet, pool) if back else (pool, wallet)))
+        alive = Pocket([lot for lot in source.lots if lot.expires_at is None or lot.expires_at > self.now])
+        legs = alive.draw(amount, only_transferable=back)
+        with self.clock():
+            try:
+                posted = deed(wallet=wallet, pool=pool, amount=amount, key=key, by=TESTS)
+            except ledger.InsufficientCredits as refusal:
+                posted, available = None, refusal.available
+            if posted and again:
+                assert deed(wallet=wallet, pool=pool, amount=amount, key=key, by=TESTS).is_replay
+        if posted is None:
+            assert sum(take for _, take in legs) == available < amount
+            return
+        assert [(entry.grant_id, entry.amount) for entry in posted.entries] == [(lot.id, take) for lot, take in legs]
+        before = source.balance
+        source.expire(self.now)
+        self.watch(source, before)
+        for (lot, take), entry in zip(legs, posted.entries, strict=True):
+            before = source.balance
+            lot.remaining -= take
+            self.watch(source, before)
+            self.births += 1
+            to.lots.append(Lot(entry.to_grant_id, lot.priority, lot.expires_at, take, take, self.births, transferable=lot.transferable))
 
     @rule(spot=spots, amount=amounts, minutes=st.sampled_from([1, 60, 100_000]))
     def hold(self, spot: int, amount: int, minutes: int) -> None:

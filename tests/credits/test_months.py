@@ -75,6 +75,25 @@ def test_this_month_and_the_next_two_are_there_from_the_start(books: Books) -> N
     assert ledger.open_months(ahead=2) == 0
 
 
+def test_an_allocation_posts_once_even_over_a_months_boundary(books: Books) -> None:
+    client, key = books.client(), fresh_key()
+    with just(BEFORE):
+        give(books.pool, 6)
+        give(books.pool, 4)
+        ledger.open_months()
+        first = ledger.allocate(pool=books.pool, wallet=client.wallet, amount=8, key=key, by=TESTS)
+    with just(AFTER):
+        again = ledger.allocate(pool=books.pool, wallet=client.wallet, amount=8, key=key, by=TESTS)
+        with pytest.raises(ledger.KeyReused):
+            ledger.allocate(pool=books.pool, wallet=client.wallet, amount=2, key=key, by=TESTS)
+        back = ledger.reclaim(wallet=client.wallet, pool=books.pool, amount=8, key=fresh_key(), by=TESTS)
+
+    assert (again.first_id, again.is_replay, len(again.entries)) == (first.first_id, True, 2)
+    assert {partition_of(entry) for entry in first.entries} == {"credits_entry_2040_12"}
+    assert {partition_of(entry) for entry in back.entries} == {"credits_entry_2041_01"}
+    assert (books.pool.balance, client.wallet.balance) == (10, 0)
+
+
 def test_a_void_finds_what_was_posted_in_another_month(books: Books) -> None:
     with just(BEFORE):
         give(books.pool, 10)
