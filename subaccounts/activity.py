@@ -6,8 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from agency.models import Agency, AuditRecord
+from credits import statement
 from credits.models import Entry
-from kit.units import figure, in_words
+from kit.units import in_words
 from subaccounts.models import SubAccount
 
 SHOWN = 12
@@ -26,6 +27,8 @@ DEEDS = {
     "agency.changed": "changed the agency's settings",
     "plan.chosen": "chose the {subject} plan",
     "member.joined": "added {subject} to the team",
+    "credits.allocated": "moved {subject} out of the pool",
+    "credits.reclaimed": "took back {subject}",
     "credit_alert.changed": "changed a credit alert",
     "session.refused": "had a copied session refused",
     "chatbot.created": "made the chatbot {subject}",
@@ -50,6 +53,8 @@ DEEDS = {
     "person.password_set": "chose a password of their own",
     "person.email_changed": "changed their e-mail address",
 }
+# What a person did with the ledger stands in the audit log already, with their name.
+TOLD_BY_RECORDS = ("allocation", "reclaim")
 USES = {
     "ai_reply": ("AI reply", "AI replies"),
     "campaign_message": ("campaign message", "campaign messages"),
@@ -71,7 +76,7 @@ class Event:
 def recent(agency: Agency, *, sub_account: SubAccount | None = None, with_credits: bool = True) -> list[Event]:
     """The latest events of an agency or of one sub-account, the newest first. Uses that follow each other are one event."""
     records = AuditRecord.objects.filter(agency=agency)
-    entries = Entry.objects.filter(agency_id=agency.public_id) if with_credits else Entry.objects.none()
+    entries = Entry.objects.filter(agency_id=agency.public_id).exclude(kind__in=TOLD_BY_RECORDS) if with_credits else Entry.objects.none()
     if sub_account is not None:
         records = records.filter(sub_account_id=sub_account.public_id)
         entries = entries.filter(sub_account_id=sub_account.public_id)
@@ -135,10 +140,10 @@ def lines_of(sub_account: SubAccount) -> list[Line]:
 
 
 def _what(entry: Entry) -> str:
-    return USES[entry.kind][0] if entry.kind in USES else entry.memo or entry.kind.replace("_", " ")
+    return USES[entry.kind][0] if entry.kind in USES else entry.memo or statement.KINDS.get(entry.kind, entry.kind.replace("_", " "))
 
 
 def _signed(entry: Entry) -> str:
-    """Units that come into a wallet carry its new balance; those that go to a boundary account do not."""
-    sign = "+" if entry.to_balance is not None else "−"
-    return f"{sign}{figure(entry.amount, entry.unit_id)}"
+    """Units that come into its wallet carry the new balance there; those that go to a boundary account or the pool do not."""
+    sign = "+" if entry.to_balance is not None and entry.kind != "reclaim" else "−"
+    return f"{sign}{in_words(entry.amount, entry.unit_id)}"

@@ -1,6 +1,7 @@
 """What well-formed input is when an agency opens, edits and pauses sub-accounts."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -8,6 +9,9 @@ from django import forms
 from django.conf import settings
 from django.urls import reverse_lazy
 
+from credits.forms import WholeAmountField
+from kit.units import in_words
+from subaccounts.allocating import TOP_UP, Balance, Movement, planned
 from subaccounts.models import SubAccount, Suspension
 
 _ADDRESS = re.compile(r"://|\bwww\.|@", re.IGNORECASE)
@@ -111,6 +115,54 @@ class EditForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         for name in ("name", "business_name", "contact_first_name", "contact_last_name"):
             self.fields[name].validators.append(plain)
+
+
+class AllocationForm(forms.Form):
+    """How many whole units to move. `key` makes a double submit move them once."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+    act = forms.CharField(widget=forms.HiddenInput)
+    unit = forms.ChoiceField()
+    amount = WholeAmountField()
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, act: str, balances: list[Balance]) -> None:
+        super().__init__(data, auto_id=f"id_{act}_%s", initial={"act": act})
+        self.kind = act
+        self.balances = {balance.unit.code: balance for balance in balances}
+        unit = self.fields["unit"]
+        assert isinstance(unit, forms.ChoiceField)
+        unit.choices = [(code, self._offer(balance)) for code, balance in self.balances.items()]
+        self.fields["amount"].label = "How many to give" if act == TOP_UP else "How many to take back"
+
+    @property
+    def chosen(self) -> Balance:
+        return self.balances[self.cleaned_data["unit"]]
+
+    @property
+    def steps(self) -> int:
+        """The amount in smallest steps."""
+        return int(self.cleaned_data["amount"]) * self.chosen.unit.steps
+
+    def planned(self) -> Movement | None:
+        """What a valid form would do to both balances; None, and an error, where there is not enough. The ledger decides, later."""
+        if self.steps > self.chosen.movable(self.kind):
+            self.refuse(self.chosen.movable(self.kind))
+            return None
+        return planned(self.kind, self.chosen, self.steps)
+
+    def refuse(self, available: int) -> None:
+        """Say that there is not enough: `available` smallest steps."""
+        there = in_words(available, self.chosen.unit)
+        self.add_error(
+            "amount",
+            f"The pool has {there} to give. Nothing was moved."
+            if self.kind == TOP_UP
+            else f"{there} can be taken back. Nothing was moved.",
+        )
+
+    def _offer(self, balance: Balance) -> str:
+        there = in_words(balance.movable(self.kind), balance.unit)
+        return f"{there} {'in the pool' if self.kind == TOP_UP else 'can be taken back'}"
 
 
 class SuspendForm(forms.Form):

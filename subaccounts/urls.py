@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from subaccounts.views import detail, entering, home, list, opening, suspension
+from subaccounts.views import allocation, detail, entering, home, list, opening, suspension
 
 urlpatterns = [
     path("home/", home.agency_home, name="agency_home"),
@@ -14,6 +14,7 @@ urlpatterns = [
     path("sub-accounts/<uuid:public_id>/", detail.sub_account, name="sub_account"),
     path("sub-accounts/<uuid:public_id>/opened/", opening.sub_account_opened, name="sub_account_opened"),
     path("sub-accounts/<uuid:public_id>/edit/", detail.sub_account_edit, name="sub_account_edit"),
+    path("sub-accounts/<uuid:public_id>/allocation/", allocation.allocation, name="allocation"),
     path("sub-accounts/<uuid:public_id>/suspension/", suspension.suspension, name="suspension"),
     path("sub-accounts/<uuid:public_id>/restoration/", suspension.restoration, name="restoration"),
     path("sub-accounts/<uuid:public_id>/enter/", entering.sub_account_enter, name="sub_account_enter"),

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from agency.access import Can
 from agency.doors import agency_door
-from subaccounts import activity, addresses, editing, overview
+from subaccounts import activity, addresses, allocating, editing, overview
 from subaccounts.forms import EditForm
 from subaccounts.models import SubAccount
 
@@ -32,10 +32,11 @@ def sub_account(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "may_edit": Can.OPEN_SUB_ACCOUNTS in request.capabilities,
         "may_suspend": Can.SUSPEND_SUB_ACCOUNTS in request.capabilities and not shown.is_primary,
         "may_enter": Can.ENTER_SUB_ACCOUNTS in request.capabilities,
+        "may_move": Can.MOVE_CREDITS in request.capabilities,
         "sees_credits": Can.SEE_CREDITS in request.capabilities,
     }
     if context["sees_credits"]:
-        context |= overview.credits_of(shown) | {"lines": activity.lines_of(shown)}
+        context |= overview.credits_of(shown) | {"lines": activity.lines_of(shown), "balances": allocating.balances_of(shown)}
     if Can.SEE_AUDIT in request.capabilities:
         context["events"] = activity.recent(shown.agency, sub_account=shown, with_credits=False)
     return render(request, "subaccounts/detail.html", context)
@@ -49,4 +50,7 @@ def sub_account_edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
         edited = editing.edit(sub_account=shown, by=request.actor, **form.cleaned_data)
         messages.success(request, f"{edited.name} is saved.")
         return redirect(edited)
-    return render(request, "subaccounts/edit.html", {"sub_account": shown, "form": form})
+    context = {"sub_account": shown, "form": form, "may_move": Can.MOVE_CREDITS in request.capabilities}
+    if context["may_move"]:
+        context["balances"] = allocating.balances_of(shown)
+    return render(request, "subaccounts/edit.html", context)

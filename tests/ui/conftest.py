@@ -44,7 +44,8 @@ def look(browser: Any, db: None) -> Callable[..., Sight]:
     def ask(client: Visitor, request: Any, address: str) -> Any:
         # A redirect is followed here: the browser would take it past this bridge.
         if request.method != "POST":
-            return client.get(address, headers={"accept": request.headers.get("accept", "*/*")}, follow=True)
+            told = {name: value for name, value in request.headers.items() if name in ("accept", "hx-request")}
+            return client.get(address, headers=told, follow=True)
         return client.post(address, request.post_data or "", content_type=request.headers["content-type"], follow=True)
 
     def answer(client: Visitor, mine: Context, route: Any) -> None:

@@ -28,7 +28,19 @@ def a_long_name(cast: Cast) -> SubAccount:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-@pytest.mark.parametrize("page", ["/home/", "/sub-accounts/", "/sub-accounts/new/", "", "edit/", "suspension/"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "/home/",
+        "/sub-accounts/",
+        "/sub-accounts/new/",
+        "",
+        "edit/",
+        "allocation/",
+        "allocation/?act=top_up&unit=credit&amount=7000",
+        "suspension/",
+    ],
+)
 def test_the_pages_can_be_used_by_everybody(look: Look, cast: Cast, a_long_name: SubAccount, page: str, width: int, scheme: str) -> None:
     path = page if page.startswith("/") else f"/sub-accounts/{a_long_name.public_id}/{page}"
 
@@ -61,6 +73,22 @@ def test_a_suspended_client(look: Look, cast: Cast, policy: str) -> None:
 
     assert_fine(look("/", user=cast.paul, host=host_of(cast.acme), width=390))
     assert_fine(look(f"/sub-accounts/{cast.acme.public_id}/", user=cast.nora, width=390))
+
+
+def test_typing_an_amount_shows_both_balances_before_and_after(look: Look, cast: Cast) -> None:
+    page = look(f"/sub-accounts/{cast.acme.public_id}/allocation/", user=cast.nora).page
+
+    page.fill("#id_top_up_amount", "40")
+    page.locator("#top_up_preview", has_text="960").wait_for()
+    shown = page.text_content("#top_up_preview")
+    page.fill("#id_top_up_amount", "4000")
+    page.locator("#top_up_preview", has_text="The pool has 1,000 credits").wait_for()
+    page.fill("#id_top_up_amount", "40")
+    page.get_by_role("button", name="Top up").click()
+    page.get_by_text("is topped up with 40 credits").wait_for()
+
+    assert shown == "Pool 1,000 → 960, Acme Plumbing 100 → 140"
+    assert cast.acme.wallet("credit").balance == 140
 
 
 def test_typing_a_name_suggests_its_web_address_and_keeps_what_was_typed(look: Look, cast: Cast) -> None:
