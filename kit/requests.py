@@ -11,7 +11,7 @@ import redis
 import structlog
 from django.conf import settings
 from django.db.utils import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.loader import render_to_string
 
 from kit.refusal import Refusal
@@ -126,13 +126,19 @@ def _who(request: HttpRequest) -> dict[str, str]:
 
 
 class RefusalMiddleware:
-    """Innermost: a refusal becomes its status with a page, or problem+json for a program; an outage becomes 503."""
+    """Innermost: a refusal becomes its status with a page, or problem+json for a program; an outage becomes 503.
+
+    An address that only takes forms has nothing to show; whoever types it gets a page that says so.
+    """
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if isinstance(response, HttpResponseNotAllowed) and not response.content and not wants_json(request):
+            response.content = render_to_string("errors/405.html", {}, request)
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, Refusal):

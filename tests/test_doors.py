@@ -97,3 +97,11 @@ def test_every_named_url_is_reversible() -> None:
         for _, pattern in all_views(urlconf):
             if pattern.name and not pattern.pattern.converters:
                 assert reverse(pattern.name, urlconf=urlconf)
+
+
+def test_an_address_that_only_takes_forms_says_so(cast: Cast) -> None:
+    page = Visitor(PLATFORM, cast.nora).get(f"/sub-accounts/{cast.acme.public_id}/enter/")
+
+    assert page.status_code == 405
+    assert page.headers["Allow"] == "POST"
+    assert "There is nothing to see here" in page.content.decode()

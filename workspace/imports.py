@@ -6,6 +6,7 @@ one transaction. A worker killed anywhere repeats nothing and loses nothing.
 
 import csv
 import io
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -17,6 +18,7 @@ from kit import clock, outbox
 from kit.actor import Actor
 from kit.models import OutboxMessage
 from kit.refusal import Refusal
+from subaccounts import lifecycle
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 from workspace.conversations import name_of
@@ -26,6 +28,7 @@ STEP = 50
 MOST_ROWS = 2000
 MOST_BYTES = 2_000_000
 TOPIC = "workspace.faq_import"
+LOOK_AGAIN = timedelta(minutes=5)  # how often the import of a suspended sub-account asks whether it may go on
 
 ADD, UPDATE, SAME, REJECT = "add", "update", "same", "reject"
 
@@ -80,16 +83,22 @@ def cancel(*, sub_account: SubAccount, faq_import: FaqImport, by: Actor) -> FaqI
 
 @outbox.handler(TOPIC)
 def continue_import(message: OutboxMessage) -> None:
-    """One step, in the outbox's transaction."""
+    """One step, in the outbox's transaction. While the sub-account is suspended nothing is written; it goes on after the restore."""
     sub_account = SubAccount.objects.ready().select_related("agency").filter(public_id=message.payload["sub_account"]).first()
     if sub_account is None:
         return  # removed meanwhile: there is nothing left to write to
     with enter(sub_account):
         faq_import = FaqImport.objects.select_for_update(of=["self"]).select_related("chatbot").get(public_id=message.payload["import"])
+        if faq_import.state != FaqImport.CONFIRMED:
+            return
+        try:
+            lifecycle.may_act(sub_account)
+        except lifecycle.Suspended:
+            _ask_for_next(sub_account, faq_import, due_at=clock.now() + LOOK_AGAIN)
+            return
+        _write_step(faq_import)
         if faq_import.state == FaqImport.CONFIRMED:
-            _write_step(faq_import)
-            if faq_import.state == FaqImport.CONFIRMED:
-                _ask_for_next(sub_account, faq_import)
+            _ask_for_next(sub_account, faq_import)
 
 
 def counts(faq_import: FaqImport) -> dict[str, int]:
@@ -116,9 +125,10 @@ def _write_row(chatbot: Chatbot, row: dict[str, Any]) -> None:
         Faq.objects.create(chatbot=chatbot, **values)
 
 
-def _ask_for_next(sub_account: SubAccount, faq_import: FaqImport) -> None:
+def _ask_for_next(sub_account: SubAccount, faq_import: FaqImport, *, due_at: datetime | None = None) -> None:
     payload = {"sub_account": str(sub_account.public_id), "import": str(faq_import.public_id)}
-    outbox.put(TOPIC, payload, key=f"{faq_import.public_id}:{faq_import.done}")
+    again = f":{due_at.timestamp():.0f}" if due_at else ""
+    outbox.put(TOPIC, payload, key=f"{faq_import.public_id}:{faq_import.done}{again}", due_at=due_at)
 
 
 def _read(content: bytes) -> list[tuple[int, str, str]]:

@@ -19,8 +19,11 @@ END
 $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON agency_auditrecord
     FOR EACH ROW EXECUTE FUNCTION agency_auditrecord_is_append_only();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON agency_auditrecord
+    FOR EACH STATEMENT EXECUTE FUNCTION agency_auditrecord_is_append_only();
 """
 NOT_APPEND_ONLY = """
+DROP TRIGGER never_emptied ON agency_auditrecord;
 DROP TRIGGER append_only ON agency_auditrecord;
 DROP FUNCTION agency_auditrecord_is_append_only();
 """

@@ -21,6 +21,17 @@ END $$;
 CREATE TRIGGER credits_entry_is_forever BEFORE UPDATE OR DELETE ON public.credits_entry
     FOR EACH ROW EXECUTE FUNCTION public.credits_entry_is_forever();
 
+-- Statement triggers are not passed on to partitions, so each table has its own.
+CREATE FUNCTION public.credits_entry_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'entries are forever: % refused', TG_OP USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+
+CREATE TRIGGER credits_entry_stays BEFORE TRUNCATE ON public.credits_entry
+    FOR EACH STATEMENT EXECUTE FUNCTION public.credits_entry_stays();
+CREATE TRIGGER credits_entry_stays BEFORE TRUNCATE ON public.credits_entry_default
+    FOR EACH STATEMENT EXECUTE FUNCTION public.credits_entry_stays();
+
 -- The least id of a moment: 48 bits of Unix milliseconds, version 7, zeros.
 CREATE FUNCTION public.credits_least_id(p_at timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
     SELECT (lpad(to_hex((extract(epoch FROM p_at) * 1000)::bigint), 12, '0') || '70008000000000000000')::uuid
@@ -50,6 +61,8 @@ BEGIN
     ALTER TABLE public.credits_entry_default ENABLE TRIGGER credits_entry_is_forever;
     EXECUTE format('ALTER TABLE public.credits_entry ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
         v_name, public.credits_least_id(v_from), public.credits_least_id(v_to));
+    EXECUTE format('CREATE TRIGGER credits_entry_stays BEFORE TRUNCATE ON public.%I '
+        'FOR EACH STATEMENT EXECUTE FUNCTION public.credits_entry_stays()', v_name);
     RETURN true;
 END $$;
 

@@ -63,7 +63,9 @@ def test_law_1_balances_sum_to_zero_in_every_unit(busy: Client) -> None:
     assert 1 in laws_broken()
 
 
-@pytest.mark.parametrize("sql", ["UPDATE credits_entry SET memo = 'x'", "DELETE FROM credits_entry"])
+@pytest.mark.parametrize(
+    "sql", ["UPDATE credits_entry SET memo = 'x'", "DELETE FROM credits_entry", "TRUNCATE credits_entry", "TRUNCATE credits_entry_default"]
+)
 def test_law_2_entries_are_forever(busy: Client, sql: str) -> None:
     with pytest.raises(IntegrityError, match="forever"), transaction.atomic():
         execute(sql)

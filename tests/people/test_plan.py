@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.utils import IntegrityError
 
 from agency.models import Agency, AuditRecord, Plan
@@ -74,3 +74,8 @@ def test_the_audit_log_is_append_only(cast: Cast, change: str) -> None:
     assert rows.exists()
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
         rows.update(action="x") if change == "update" else rows._raw_delete(rows.db)
+
+
+def test_the_audit_log_cannot_be_emptied(cast: Cast) -> None:
+    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("TRUNCATE agency_auditrecord")

@@ -9,12 +9,13 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from agency.models import AuditRecord
-from kit import outbox
+from kit import clock, outbox
+from subaccounts import lifecycle
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 from tests.cast import TESTS, Cast, Visitor, host_of
 from tests.workspace.conftest import make_chatbot
-from workspace import leads, replies, visitors
+from workspace import imports, leads, replies, visitors
 from workspace.models import Chatbot, Contact, Conversation, Faq, FaqImport, Lead, Message
 
 URLS = "config.workspace_urls"
@@ -185,6 +186,23 @@ def test_a_long_import_goes_on_in_steps_that_may_repeat(paul: Visitor, cast: Cas
         assert bot.faqs.count() == 148
 
 
+def test_f01_an_import_stands_still_while_the_client_is_suspended(paul: Visitor, cast: Cast, bot: Chatbot) -> None:
+    address = upload(paul, bot)
+    paul.post(address + "confirmation/")
+    lifecycle.suspend(sub_account=cast.acme, by=TESTS)
+    while outbox.deliver_due():
+        pass
+    with enter(cast.acme):
+        assert bot.faqs.count() == 28
+
+    lifecycle.restore(sub_account=cast.acme, by=TESTS)
+    with clock.at(clock.now() + imports.LOOK_AGAIN):
+        while outbox.deliver_due():
+            pass
+    with enter(cast.acme):
+        assert bot.faqs.count() == 29
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -344,8 +362,6 @@ def test_another_workspaces_objects_are_not_there(cast: Cast, bot: Chatbot, talk
 
 
 def test_a_suspended_client_reads_and_changes_nothing(paul: Visitor, cast: Cast, bot: Chatbot) -> None:
-    from subaccounts import lifecycle
-
     lifecycle.suspend(sub_account=cast.acme, by=TESTS)
     assert paul.get(url("chatbot_list")).status_code == 200
     assert paul.post(url("chatbot_new"), {"name": "x"}).status_code == 403
