@@ -401,7 +401,7 @@ def reclaim(
 
 
 def reclaimable(wallets: Iterable[Wallet]) -> dict[UUID, int]:
-    """How much `reclaim` would take from each of the wallets now, by the wallet's id."""
+    """How much of each wallet or pool is transferable and free of holds now, by its id: what `reclaim` would take."""
     wanted = {wallet.pk: 0 for wallet in wallets}
     rows = _drawable(list(wanted), clock.now()).filter(transferable=True).order_by().values("wallet_id")
     return wanted | {row["wallet_id"]: row["free"] for row in rows.annotate(free=Sum(F("remaining") - F("held")))}

@@ -1,5 +1,6 @@
 """Topping a client up out of the agency's pool, and taking back what it did not use."""
 
+import itertools
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -20,13 +21,16 @@ ACTS = (TOP_UP, TAKE_BACK)
 
 @dataclass(frozen=True)
 class Balance:
-    """One unit of a client and of its agency's pool. `available` is what of the pool no hold reserves."""
+    """One unit of a client and of its agency's pool. `available` is what of the pool no hold reserves, `presents` what of
+    that would stay with the client for good.
+    """
 
     unit: Unit
     own: int
     reclaimable: int
     pool: int
     available: int
+    presents: int
 
     def movable(self, act: str) -> int:
         return self.available if act == TOP_UP else self.reclaimable
@@ -56,11 +60,19 @@ def balances_of(sub_account: SubAccount) -> list[Balance]:
     )
     pools = {wallet.unit_id: wallet for wallet in wallets if wallet.owner_kind == Wallet.AGENCY}
     own = [wallet for wallet in wallets if wallet.owner_kind == Wallet.SUB_ACCOUNT]
-    shown = [wallet for wallet in own if wallet.unit_id == credit_use.UNIT or wallet.sequence or pools[wallet.unit_id].sequence]
-    reclaimable = ledger.reclaimable(shown)
+    pairs = [(wallet, pools[wallet.unit_id]) for wallet in own if wallet.unit_id in pools]
+    shown = [(wallet, pool) for wallet, pool in pairs if wallet.unit_id == credit_use.UNIT or wallet.sequence or pool.sequence]
+    bound_by_nothing = ledger.reclaimable(itertools.chain.from_iterable(shown))
     return [
-        Balance(wallet.unit, wallet.balance, reclaimable[wallet.pk], pools[wallet.unit_id].balance, pools[wallet.unit_id].available)
-        for wallet in shown
+        Balance(
+            unit=wallet.unit,
+            own=wallet.balance,
+            reclaimable=bound_by_nothing[wallet.pk],
+            pool=pool.balance,
+            available=pool.available,
+            presents=max(0, pool.available - bound_by_nothing[pool.pk]),
+        )
+        for wallet, pool in shown
     ]
 
 

@@ -88,6 +88,15 @@ def test_g02_what_is_no_amount_changes_nothing(cast: Cast, nora: Visitor, act: s
     assert not AuditRecord.objects.filter(action__startswith="credits.").exists()
 
 
+def test_the_page_says_what_of_the_pool_would_not_come_back(cast: Cast, nora: Visitor) -> None:
+    before = text(nora.get(address(cast.acme)))
+    after = text(send(nora, cast.acme, "top_up", "1000"))
+
+    assert "1,000 credits of your pool are presents" in before
+    assert "presents, as trial credits are" not in after
+    assert [balance.reclaimable for balance in allocating.balances_of(cast.acme)] == [0, 0]
+
+
 def test_more_than_the_pool_has_changes_nothing(cast: Cast, nora: Visitor) -> None:
     page = text(send(nora, cast.acme, "top_up", "3343"))
 
