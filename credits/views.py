@@ -29,6 +29,7 @@ from subaccounts.models import SubAccount
 RANGES = (7, 30, 90)
 LISTED_CLIENTS = 200
 LARGEST_USERS = 5
+NOBODY = UUID(int=0)
 CSV_HEAD = (
     "When (UTC)", "Client", "What", "Detail", "Contact", "Change", "Unit", "Balance after", "Balance of", "Own AI key", "By", "On behalf of", "Entry",
 )  # fmt: skip
@@ -186,7 +187,9 @@ def _csv_row(line: statement.Line, names: dict[UUID, str]) -> list[Any]:
 
 def _wish(request: HttpRequest) -> statement.Wish:
     kind = request.GET.get("kind", "")
-    return statement.Wish(client=_uuid(request.GET.get("client", "")), kind=kind if kind in statement.KINDS else "")
+    client = request.GET.get("client", "")
+    # Nonsense is nobody's id: it finds no line, rather than everybody's.
+    return statement.Wish(client=(_uuid(client) or NOBODY) if client else None, kind=kind if kind in statement.KINDS else "")
 
 
 def _uuid(text: str) -> UUID | None:

@@ -65,12 +65,13 @@ USES = {
 
 @dataclass(frozen=True)
 class Event:
-    """`who` and `text` make one sentence. `url` leads to the sub-account it is about."""
+    """`who`, `text` and, where the text does not say it, `about` make one sentence. `url` leads to the sub-account it is about."""
 
     at: datetime
     who: str
     text: str
     url: str = ""
+    about: str = ""
 
 
 def recent(agency: Agency, *, sub_account: SubAccount | None = None, with_credits: bool = True) -> list[Event]:
@@ -82,8 +83,11 @@ def recent(agency: Agency, *, sub_account: SubAccount | None = None, with_credit
         entries = entries.filter(sub_account_id=sub_account.public_id)
     latest_entries = list(entries.order_by("-pk")[:READ])
     latest_records = list(records.order_by("-at", "-id")[:SHOWN])
-    names = _names({row.sub_account_id for row in latest_entries if row.sub_account_id})
-    events = [*map(_of_record, latest_records), *_of_entries(latest_entries, names)]
+    ids = {entry.sub_account_id for entry in latest_entries} | {record.sub_account_id for record in latest_records}
+    names = _names({public_id for public_id in ids if public_id})
+    abouts = {} if sub_account else names
+    events = [_of_record(row, abouts.get(row.sub_account_id) if row.sub_account_id else None) for row in latest_records]
+    events += _of_entries(latest_entries, names)
     return sorted(events, key=lambda event: event.at, reverse=True)[:SHOWN]
 
 
@@ -91,10 +95,13 @@ def _names(public_ids: set[UUID]) -> dict[UUID, SubAccount]:
     return {row.public_id: row for row in SubAccount.objects.filter(public_id__in=public_ids).only("public_id", "name")}
 
 
-def _of_record(record: AuditRecord) -> Event:
+def _of_record(record: AuditRecord, client: SubAccount | None) -> Event:
     known = DEEDS.get(record.action)
     text = known.format(subject=record.subject) if known else f"{record.action.replace('.', ' ').replace('_', ' ')}: {record.subject}"
-    return Event(record.at, record.actor_label.partition(" <")[0], text)
+    who = record.actor_label.partition(" <")[0]
+    if client is None or client.name in text:
+        return Event(record.at, who, text)
+    return Event(record.at, who, text, client.get_absolute_url(), client.name)
 
 
 def _of_entries(entries: Iterable[Entry], names: dict[UUID, SubAccount]) -> list[Event]:

@@ -234,3 +234,10 @@ def test_a_member_sees_no_credits(cast: Cast) -> None:
         assert mia.get(reverse(name)).status_code == 403
     assert mia.post(reverse("credits_threshold", args=["credit"]), {"low_at": "1"}).status_code == 403
     assert cast.northlight.pool("credit").low_at != 1
+
+
+@pytest.mark.parametrize("client", ["nobody", "0", "00000000-0000-0000-0000-000000000001"])
+def test_a_client_that_is_nobody_has_no_lines(cast: Cast, nora: Visitor, client: str) -> None:
+    reply(cast.acme, contact="Pat of Acme")
+    assert "Pat of Acme" not in nora.get(reverse("credits_statement"), {"client": client}).content.decode()
+    assert b"Pat of Acme" not in b"".join(nora.get(reverse("credits_statement_csv"), {"client": client}).streaming_content)
