@@ -105,7 +105,8 @@ def _claim() -> tuple[int, int] | None:
 def _deliver(pk: int, attempt: int) -> int:
     """Run the handler; 1 when it succeeded. Does nothing when another sweep has taken the message meanwhile."""
     with transaction.atomic():
-        message = _waiting().filter(pk=pk, attempts=attempt).select_for_update(skip_locked=True).first()
+        # Waits: a sweep that chose the row a moment too early holds it until it sees that it was claimed.
+        message = _waiting().filter(pk=pk, attempts=attempt).select_for_update().first()
         if message is None:
             return 0
         try:

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -196,3 +197,31 @@ def test_sweeps_at_the_same_time_deliver_each_message_once(monkeypatch, committe
         thread.join()
 
     assert sorted(given) == list(range(60))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_somebody_just_looked_at_is_delivered_all_the_same(monkeypatch, committed):
+    """A sweep that chose a row before it was claimed locks it, sees its mistake and lets go at the end of its transaction."""
+    given: list[int] = []
+    monkeypatch.setitem(outbox._handlers, "race", lambda message: given.append(message.payload["n"]))
+    outbox.put("race", {"n": 1})
+    message = OutboxMessage.objects.get(topic="race")
+    OutboxMessage.objects.filter(pk=message.pk).update(attempts=1)
+    looking = threading.Event()
+
+    def look() -> None:
+        try:
+            with transaction.atomic():
+                OutboxMessage.objects.select_for_update().get(pk=message.pk)
+                looking.set()
+                time.sleep(0.3)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    looking.wait(5)
+    delivered = outbox._deliver(message.pk, 1)
+    thread.join()
+
+    assert (delivered, given) == (1, [1])
