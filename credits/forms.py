@@ -53,6 +53,8 @@ class ThresholdForm(forms.Form):
         if wish is None:
             return None
         steps = wish * self.unit.steps
+        if steps == 0:
+            raise forms.ValidationError("Nothing is below zero: leave it empty for no alert.")
         if steps != int(steps):
             raise forms.ValidationError(f"There are no parts of a {self.unit.name}: give a whole number.")
         if steps > LARGEST:

@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet, Sum
 
 from credits.books import ISSUED, SOLD, VOIDED, book
-from credits.models import LARGEST, Entry, Grant, Hold, Key, LowBalance, Unit, Wallet
+from credits.models import LARGEST, Entry, Grant, Hold, Key, LowBalance, Threshold, Unit, Wallet
 from kit import clock
 from kit.actor import Actor, system
 from kit.ids import uuid7
@@ -121,17 +121,23 @@ def open_wallets(owner_kind: str, owner_id: UUID, *, agency_id: UUID | None = No
 
 
 @transaction.atomic
-def set_threshold(*, wallet: Wallet, low_at: int | None, by: Actor) -> Wallet:
-    """Alert when the balance falls below `low_at`; None switches it off. A balance that is below already alerts once, now."""
+def set_threshold(*, wallet: Wallet, low_at: int | None, by: Actor, audience: str = Threshold.AGENCY) -> Wallet:
+    """Alert `audience` when the balance falls below `low_at`; None switches it off. A balance that is below already alerts once, now."""
     locked = Wallet.objects.select_for_update().get(pk=wallet.pk)
-    if locked.low_at == low_at:
+    thresholds = dict(Threshold.objects.filter(wallet=locked).values_list("audience", "at"))
+    if thresholds.get(audience) == low_at:
         return locked
     now = clock.now()
-    LowBalance.objects.filter(wallet=locked, rearmed_at=None).update(rearmed_at=now)
-    locked.low_at = low_at
+    LowBalance.objects.filter(wallet=locked, audience=audience, rearmed_at=None).update(rearmed_at=now)
+    if low_at is None:
+        Threshold.objects.filter(wallet=locked, audience=audience).delete()
+    else:
+        Threshold.objects.update_or_create(wallet=locked, audience=audience, defaults={"at": low_at})
+    others = [at for whose, at in thresholds.items() if whose != audience]
+    locked.low_at = max([*others, *([] if low_at is None else [low_at])], default=None)
     locked.save(update_fields=["low_at"])
     if low_at is not None and locked.balance < low_at:
-        LowBalance.objects.create(wallet=locked, threshold=low_at, balance=locked.balance, at=now)
+        LowBalance.objects.create(wallet=locked, audience=audience, threshold=low_at, balance=locked.balance, at=now)
     return locked
 
 

@@ -15,7 +15,10 @@ LARGEST = 10**15
 
 
 class Unit(models.Model):
-    """What is counted. `steps` smallest steps make one display unit: a credit is 1, a minute is 60 seconds."""
+    """What is counted. `steps` smallest steps make one display unit: a credit is 1, a minute is 60 seconds.
+
+    `steps` is fixed once there are balances: it says what every stored amount means.
+    """
 
     code = models.CharField(max_length=32, primary_key=True)
     name = models.CharField(max_length=40)
@@ -30,6 +33,68 @@ class Unit(models.Model):
         return self.name
 
 
+class BasePrice(models.Model):
+    """What the platform charges an agency for one display unit, in major units of `currency`; may be a fraction of a minor one."""
+
+    unit = models.ForeignKey(Unit, on_delete=models.CASCADE, related_name="base_prices")
+    currency = models.CharField(max_length=3)
+    price = models.DecimalField(max_digits=14, decimal_places=6)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["unit", "currency"], name="base_price_once"),
+            models.CheckConstraint(condition=Q(price__gt=0), name="base_price_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.unit_id} {self.price} {self.currency}"
+
+
+class Markup(models.Model):
+    """What an agency adds to the base price of a unit, in percent: for all its clients, or for one of them."""
+
+    owner_kind = models.CharField(max_length=12)
+    owner_id = models.UUIDField()
+    unit = models.ForeignKey(Unit, on_delete=models.CASCADE, db_index=False)
+    percent = models.DecimalField(max_digits=7, decimal_places=2)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["owner_kind", "owner_id", "unit"], name="markup_once_per_owner"),
+            models.CheckConstraint(condition=Q(percent__gte=0, percent__lte=10_000), name="markup_in_range"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.owner_kind} {self.owner_id} {self.unit_id} +{self.percent} %"
+
+
+class Rate(models.Model):
+    """How many smallest steps one use of `kind` costs (`credits.rates.KINDS`).
+
+    The platform's own rate has the owner kind `platform` and no id. `deal` is what the platform has agreed with one agency;
+    `agency` what that agency asks of its clients, `sub_account` what it asks of one of them.
+    """
+
+    PLATFORM = "platform"
+    DEAL = "deal"
+    AGENCY = "agency"
+    SUB_ACCOUNT = "sub_account"
+
+    owner_kind = models.CharField(max_length=12)
+    owner_id = models.UUIDField(null=True, blank=True)
+    kind = models.CharField(max_length=24)
+    amount = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["owner_kind", "owner_id", "kind"], nulls_distinct=False, name="rate_once_per_owner"),
+            models.CheckConstraint(condition=Q(amount__gte=0, amount__lte=1_000_000), name="rate_in_range"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount}"
+
+
 class Wallet(models.Model):
     """A balance of one unit: an agency's pool, a sub-account's own wallet, or a boundary account of the books.
 
@@ -37,6 +102,10 @@ class Wallet(models.Model):
     `agency_id` is the agency on whose statement its lines stand. `next_expires_at` is never later than the first expiry
     among its open grants, so a spend knows with one look whether something has to expire first. A boundary account's
     balance is the sum of its entries; its row stays at zero, so that no spend ever waits for it.
+
+    `low_at` is the highest of the wallet's thresholds, so that a spend above it looks no further. `on_pool_since` is when a
+    client's own wallet was used up and the pool began to pay; empty while it pays itself. `has_pool_limit` says that there
+    is a `PoolLimit`. `converted` is on pools only: what the agency's transfers have put into the `converted` book and not yet taken out.
     """
 
     AGENCY = "agency"
@@ -51,14 +120,20 @@ class Wallet(models.Model):
     balance = models.BigIntegerField(default=0)
     held = models.BigIntegerField(default=0)
     sequence = models.BigIntegerField(default=0)
-    low_at = models.BigIntegerField(null=True, blank=True, help_text="Alert when the balance falls below this.")
+    low_at = models.BigIntegerField(null=True, blank=True)
     next_expires_at = models.DateTimeField(null=True, blank=True)
+    on_pool_since = models.DateTimeField(null=True, blank=True)
+    has_pool_limit = models.BooleanField(db_default=False, default=False)
+    converted = models.BigIntegerField(db_default=0, default=0)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["owner_kind", "owner_id", "unit"], name="wallet_once_per_owner"),
-            models.CheckConstraint(condition=Q(balance__gte=F("held"), held__gte=0, balance__lte=LARGEST), name="wallet_never_overdrawn"),
+            models.CheckConstraint(
+                condition=Q(balance__gte=F("held"), held__gte=0, balance__lte=LARGEST, converted__gte=0), name="wallet_never_overdrawn"
+            ),
         ]
+        indexes = [models.Index(fields=["agency_id", "unit"], condition=Q(owner_kind="sub_account"), name="wallet_of_agency")]
 
     def __str__(self) -> str:
         return f"{self.owner_kind} {self.owner_id} {self.unit_id}"
@@ -84,6 +159,7 @@ class Grant(models.Model):
     ALLOCATION = "allocation"
     TRANSFER = "transfer"
     PURCHASE = "purchase"
+    ADJUSTMENT = "adjustment"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="grants", db_index=False)
@@ -189,7 +265,10 @@ class Entry(models.Model):
 
 
 class Hold(models.Model):
-    """Units reserved for work in progress. Leg n reserves `amounts[n]` of grant `grants[n]` in wallet `wallets[n]`."""
+    """Units reserved for work in progress. Leg n reserves `amounts[n]` of grant `grants[n]` in wallet `wallets[n]`.
+
+    `limit_id` is the client's wallet whose `PoolLimit` counted what the hold reserves of the pool.
+    """
 
     OPEN = "open"
     COMMITTED = "committed"
@@ -215,6 +294,7 @@ class Hold(models.Model):
     reference = models.CharField(max_length=160, blank=True)
     memo = models.CharField(max_length=200, blank=True)
     by_label = models.CharField(max_length=160)
+    limit_id = models.UUIDField(null=True)
 
     class Meta:
         indexes = [models.Index(fields=["expires_at"], condition=Q(state="open"), name="hold_open_expiry")]
@@ -227,14 +307,56 @@ class Hold(models.Model):
         return self.state == self.OPEN
 
 
+class PoolLimit(models.Model):
+    """How much of the agency's pool one client may use in a calendar month of the agency's time zone, of one unit.
+
+    `wallet` is the client's own wallet of that unit. `used` counts since the month began, holds included, and starts again
+    at `month_ends_at`. A limit that is not hard refuses nothing, it only alerts.
+    """
+
+    wallet = models.OneToOneField(Wallet, primary_key=True, on_delete=models.PROTECT, related_name="pool_limit")
+    amount = models.BigIntegerField()
+    is_hard = models.BooleanField(default=True)
+    used = models.BigIntegerField(db_default=0, default=0)
+    time_zone = models.CharField(max_length=64)
+    month_ends_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(amount__gte=0, amount__lte=LARGEST, used__gte=0), name="pool_limit_in_range")]
+
+    def __str__(self) -> str:
+        return f"{self.used} of {self.amount}"
+
+
+class Threshold(models.Model):
+    """Below `at` somebody wants to hear of it: the agency, or the client itself."""
+
+    AGENCY = "agency"
+    CLIENT = "client"
+
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="thresholds", db_index=False)
+    audience = models.CharField(max_length=12)
+    at = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["wallet", "audience"], name="threshold_once_per_audience"),
+            models.CheckConstraint(condition=Q(at__gt=0, at__lte=LARGEST), name="threshold_in_range"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.audience} below {self.at}"
+
+
 class LowBalance(models.Model):
-    """A wallet fell below its threshold: one row per crossing, written by the spend itself, for others to sweep.
+    """A wallet fell below a threshold of `audience`: one row per crossing, written by the spend itself, for others to sweep.
 
     `rearmed_at` is when the balance was back at the threshold or above; `noticed_at` when whoever sweeps has acted.
     """
 
     id = models.BigAutoField(primary_key=True)
     wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="low_balances", db_index=False)
+    audience = models.CharField(max_length=12, default=Threshold.AGENCY, db_default=Threshold.AGENCY)
     threshold = models.BigIntegerField()
     balance = models.BigIntegerField()
     at = models.DateTimeField()
@@ -243,9 +365,54 @@ class LowBalance(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["wallet"], condition=Q(rearmed_at=None), name="low_balance_once_per_crossing"),
+            models.UniqueConstraint(fields=["wallet", "audience"], condition=Q(rearmed_at=None), name="low_balance_once_per_crossing"),
         ]
         indexes = [models.Index(fields=["at"], condition=Q(noticed_at=None), name="low_balance_unnoticed")]
 
     def __str__(self) -> str:
         return f"{self.wallet_id} at {self.balance}, below {self.threshold}"
+
+
+class Crossing(models.Model):
+    """Something a client's wallet came to, once until it is armed again: for others to sweep, like a `LowBalance`.
+
+    `FALLBACK`: its own units are used up and the pool began to pay. `LIMIT`: its pool limit of the month is reached.
+    """
+
+    FALLBACK = "fallback_started"
+    LIMIT = "limit_reached"
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.CharField(max_length=20)
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="crossings", db_index=False)
+    amount = models.BigIntegerField(default=0)
+    at = models.DateTimeField()
+    rearmed_at = models.DateTimeField(null=True)
+    noticed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["wallet", "kind"], condition=Q(rearmed_at=None), name="crossing_once"),
+        ]
+        indexes = [models.Index(fields=["at"], condition=Q(noticed_at=None), name="crossing_unnoticed")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.wallet_id}"
+
+
+class AuditRun(models.Model):
+    """One audit of the books, for those who read later what it found. `report` is at most its first thousand findings, in words."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    started_at = models.DateTimeField(default=clock.now)
+    finished_at = models.DateTimeField(null=True)
+    findings = models.PositiveIntegerField(default=0)
+    report = models.JSONField(default=list)
+    error = models.CharField(max_length=300, blank=True)
+    by_label = models.CharField(max_length=160)
+
+    class Meta:
+        ordering = ["-started_at"]
+
+    def __str__(self) -> str:
+        return f"audit of {self.started_at:%Y-%m-%d %H:%M}"

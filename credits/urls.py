@@ -2,12 +2,12 @@
 
 from django.urls import path
 
-from credits import views
+from credits.views import balances, statement, usage
 
 urlpatterns = [
-    path("", views.home, name="credits_home"),
-    path("statement/", views.lines, name="credits_statement"),
-    path("statement.csv", views.lines_csv, name="credits_statement_csv"),
-    path("usage/", views.usage, name="credits_usage"),
-    path("alerts/<slug:unit>/", views.threshold, name="credits_threshold"),
+    path("", balances.home, name="credits_home"),
+    path("statement/", statement.lines, name="credits_statement"),
+    path("statement.csv", statement.lines_csv, name="credits_statement_csv"),
+    path("usage/", usage.usage, name="credits_usage"),
+    path("alerts/<slug:unit>/", balances.threshold, name="credits_threshold"),
 ]

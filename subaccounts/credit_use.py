@@ -42,6 +42,15 @@ def by_day(agency: Agency, first: date, *, sub_account: SubAccount | None = None
     return days
 
 
+def totals(used: dict[date, dict[UUID, int]]) -> dict[UUID, int]:
+    """What each sub-account used over all days of `by_day`."""
+    totals: dict[UUID, int] = {}
+    for of_day in used.values():
+        for public_id, amount in of_day.items():
+            totals[public_id] = totals.get(public_id, 0) + amount
+    return totals
+
+
 def _entries(agency: Agency, first: date, unit: str = UNIT) -> QuerySet[Entry]:
     """Uses, and the voids that gave uses back. An entry's id begins with its milliseconds, so the range reads only the months it needs."""
     start = datetime.combine(first, time.min, tzinfo=ZoneInfo(agency.time_zone))

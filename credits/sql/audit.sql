@@ -96,11 +96,17 @@ SELECT 8, 'entry ' || voids, format('was voided %%s times', count(*)) FROM publi
 WHERE voids IS NOT NULL GROUP BY voids HAVING count(*) > 1
 
 UNION ALL
-SELECT 9, 'wallet ' || wallets.id, format('stands at %%s, threshold %%s, and has %%s open alerts', wallets.balance, coalesce(wallets.low_at::text, 'none'), count(low.id))
-FROM wallets LEFT JOIN public.credits_lowbalance AS low ON low.wallet_id = wallets.id AND low.rearmed_at IS NULL
-WHERE wallets.owner_kind <> 'book'
-GROUP BY wallets.id, wallets.balance, wallets.low_at
-HAVING count(low.id) <> (coalesce(wallets.balance < wallets.low_at, false))::integer
+SELECT 9, 'wallet ' || wallets.id, format('stands at %%s, %%s''s threshold is %%s, and there are %%s open alerts',
+    wallets.balance, coalesce(threshold.audience, low.audience), coalesce(threshold.at::text, 'none'), coalesce(low.open, 0))
+FROM public.credits_threshold AS threshold
+FULL JOIN (SELECT wallet_id, audience, count(*) AS open FROM public.credits_lowbalance WHERE rearmed_at IS NULL GROUP BY 1, 2) AS low
+    ON low.wallet_id = threshold.wallet_id AND low.audience = threshold.audience
+JOIN wallets ON wallets.id = coalesce(threshold.wallet_id, low.wallet_id)
+WHERE coalesce(low.open, 0) <> (coalesce(wallets.balance < threshold.at, false))::integer
+UNION ALL
+SELECT 9, 'wallet ' || wallets.id, format('looks for thresholds below %%s, the highest is %%s', wallets.low_at, threshold.highest)
+FROM wallets LEFT JOIN (SELECT wallet_id, max(at) AS highest FROM public.credits_threshold GROUP BY 1) AS threshold ON threshold.wallet_id = wallets.id
+WHERE wallets.owner_kind <> 'book' AND wallets.low_at IS DISTINCT FROM threshold.highest
 
 UNION ALL
 SELECT 10, 'wallet ' || wallet_id, format('entry %%s says %%s, after %%s and %%s it should be %%s', sequence, balance, before, change, before + change)

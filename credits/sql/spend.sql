@@ -3,16 +3,20 @@
 -- Order of locks, everywhere: key, hold, wallet, pool, then by id. A grant is only written under the lock of its wallet, so it
 -- needs none of its own. A key is claimed first, so a repeat waits for nothing but the first call.
 
--- An alert when a balance fell below the threshold, re-arming when it is back.
+-- An alert for everybody whose threshold a balance fell below, re-arming when it is back. p_low_at is the highest of them.
 CREATE FUNCTION public.credits_cross(p_wallet uuid, p_low_at bigint, p_before bigint, p_after bigint, p_at timestamptz)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF p_before >= p_low_at AND p_after < p_low_at THEN
-        INSERT INTO public.credits_lowbalance (wallet_id, threshold, balance, at) VALUES (p_wallet, p_low_at, p_after, p_at)
-            ON CONFLICT (wallet_id) WHERE rearmed_at IS NULL DO NOTHING;
-    ELSIF p_before < p_low_at AND p_after >= p_low_at THEN
-        UPDATE public.credits_lowbalance SET rearmed_at = p_at WHERE wallet_id = p_wallet AND rearmed_at IS NULL;
+    IF least(p_before, p_after) >= p_low_at THEN
+        RETURN;
     END IF;
+    INSERT INTO public.credits_lowbalance (wallet_id, audience, threshold, balance, at)
+        SELECT p_wallet, audience, threshold.at, p_after, p_at FROM public.credits_threshold AS threshold
+        WHERE wallet_id = p_wallet AND p_before >= threshold.at AND p_after < threshold.at
+        ON CONFLICT (wallet_id, audience) WHERE rearmed_at IS NULL DO NOTHING;
+    UPDATE public.credits_lowbalance AS low SET rearmed_at = p_at FROM public.credits_threshold AS threshold
+        WHERE low.wallet_id = p_wallet AND low.rearmed_at IS NULL AND threshold.wallet_id = p_wallet
+            AND threshold.audience = low.audience AND p_before < threshold.at AND p_after >= threshold.at;
 END $$;
 
 -- Move what has expired in one wallet to the `expired` book. What a hold reserves stays until the hold is closed.

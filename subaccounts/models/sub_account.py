@@ -52,10 +52,21 @@ class SubAccount(TenantMixin):
     CREDIT_MODES = [(MANUAL, "Manual: uses the agency's pool"), (RESELLING, "Reselling: buys its own credits")]
 
     FALLBACK_ON = "on"
+    FALLBACK_CAPPED = "capped"
     FALLBACK_OFF = "off"
     POOL_FALLBACKS = [
         (FALLBACK_ON, "Uses the agency's pool when its own credits are used up"),
+        (FALLBACK_CAPPED, "Uses the agency's pool up to a limit a month"),
         (FALLBACK_OFF, "Stops when its own credits are used up"),
+    ]
+
+    BY_MODE = "by_mode"
+    SHOWN = "shown"
+    HIDDEN = "hidden"
+    VISIBILITIES = [
+        (BY_MODE, "As the credit mode says: hidden in manual, shown in reselling"),
+        (SHOWN, "Shown"),
+        (HIDDEN, "Hidden"),
     ]
 
     auto_create_schema = False
@@ -77,6 +88,7 @@ class SubAccount(TenantMixin):
     description = models.TextField(max_length=1000, blank=True)
     credit_mode = models.CharField(max_length=12, choices=CREDIT_MODES, default=MANUAL)
     pool_fallback = models.CharField(max_length=8, choices=POOL_FALLBACKS, default=FALLBACK_ON)
+    balance_visibility = models.CharField(max_length=8, choices=VISIBILITIES, default=BY_MODE)
     unavailable_message = models.CharField(
         max_length=300, default="Sorry, we cannot answer here right now. Please try again later or contact us directly."
     )
@@ -120,6 +132,13 @@ class SubAccount(TenantMixin):
     def place(self) -> str:
         """Where the business is, in one line."""
         return ", ".join(part for part in (self.city, self.state, self.postal_code) if part)
+
+    @property
+    def shows_balance(self) -> bool:
+        """Whether the client sees its balances (decision 6). It always sees its usage."""
+        if self.balance_visibility == self.BY_MODE:
+            return self.credit_mode == self.RESELLING
+        return self.balance_visibility == self.SHOWN
 
     @property
     def pays_from_pool(self) -> bool:
