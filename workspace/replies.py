@@ -3,6 +3,7 @@
 One reply is one credit however it was found: an answer, "I do not know" and a greeting alike. The credit is reserved
 before the responder works and used in the very transaction that stores the reply, where the gate is asked again; so there
 is never a reply without its credit nor a credit without its reply, and a workspace suspended meanwhile spends nothing.
+That transaction locks the row of a pool that all clients of the agency want, so it lets go of it before it waits for the disk.
 """
 
 from dataclasses import dataclass, field
@@ -10,12 +11,11 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from django.db import transaction
 from django.db.models import F
 
 from credits import ledger
 from credits.models import Hold
-from kit import clock
+from kit import clock, durable
 from kit.actor import Actor
 from subaccounts import figures, lifecycle
 from subaccounts.models import SubAccount
@@ -59,6 +59,7 @@ def reply(
         sub_account=sub_account, chatbot=chatbot, contact=contact, message_id=message_id, text=text, page_url=page_url
     )
     if stored := _stored_reply(question):
+        durable.flush()  # the other call may still be waiting for the disk
         return _told(chatbot, question, stored)
     if question.conversation.status == Conversation.PERSON:
         return Reply(question, "")
@@ -91,7 +92,7 @@ def _answer(sub_account: SubAccount, chatbot: Chatbot, contact: Contact, questio
         raise
 
 
-@transaction.atomic
+@durable.early_release()
 def _settle(
     sub_account: SubAccount, chatbot: Chatbot, contact: Contact, question: Message, found: responder.Answer, hold: Hold, by: Actor
 ) -> Reply:
