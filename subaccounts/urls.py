@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from credits.views import grants
 from subaccounts.views import allocation, detail, entering, home, list, opening, suspension
 
 urlpatterns = [
@@ -15,6 +16,7 @@ urlpatterns = [
     path("sub-accounts/<uuid:public_id>/opened/", opening.sub_account_opened, name="sub_account_opened"),
     path("sub-accounts/<uuid:public_id>/edit/", detail.sub_account_edit, name="sub_account_edit"),
     path("sub-accounts/<uuid:public_id>/allocation/", allocation.allocation, name="allocation"),
+    path("sub-accounts/<uuid:public_id>/grants/<slug:unit>/", grants.of_sub_account, name="sub_account_grants"),
     path("sub-accounts/<uuid:public_id>/suspension/", suspension.suspension, name="suspension"),
     path("sub-accounts/<uuid:public_id>/restoration/", suspension.restoration, name="restoration"),
     path("sub-accounts/<uuid:public_id>/enter/", entering.sub_account_enter, name="sub_account_enter"),

@@ -13,7 +13,7 @@ from agency import audit
 from agency.access import Can
 from agency.doors import agency_door
 from agency.models import Agency
-from credits import ledger, statement
+from credits import grants, ledger, statement
 from credits.forms import ThresholdForm
 from credits.models import Wallet
 from credits.views.statement import named
@@ -25,14 +25,18 @@ from subaccounts import credit_use
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     agency = request.agency
-    month = clock.month_start(agency.time_zone).date()
+    month = clock.month_start(agency.time_zone)
+    wallets = list(pools_of(agency))
+    outlooks, lapsed = grants.outlook(wallets), grants.lapsed(wallets, month)
     pools = [
         {
             "wallet": wallet,
             "unit": wallet.unit,
-            "used": sum(credit_use.totals(credit_use.by_day(agency, month, unit=wallet.unit_id)).values()),
+            "outlook": outlooks[wallet.pk],
+            "lapsed": lapsed.get(wallet.pk, 0),
+            "used": sum(credit_use.totals(credit_use.by_day(agency, month.date(), unit=wallet.unit_id)).values()),
         }
-        for wallet in pools_of(agency)
+        for wallet in wallets
     ]
     latest = statement.page(agency.public_id, statement.Wish(), size=8).lines[:8]
     return render(request, "credits/home.html", {"pools": pools, "lines": named(agency, latest)})
