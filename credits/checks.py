@@ -19,6 +19,7 @@ LAWS = {
     9: "One alert per crossing",
     10: "Replaying all entries reproduces every balance",
     11: "What moves between wallets keeps its expiry and what binds it",
+    13: "No conversion makes units",
 }
 _SQL = (Path(__file__).parent / "sql" / "audit.sql").read_text()
 

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,8 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet, Sum
 
-from credits.books import ISSUED, SOLD, VOIDED, book
+from credits.books import CONVERTED, ISSUED, SOLD, VOIDED, book
+from credits.conversion import Conversion, convert, shares
 from credits.models import LARGEST, Entry, Grant, Hold, Key, LowBalance, Threshold, Unit, Wallet
 from kit import clock
 from kit.actor import Actor, system
@@ -33,8 +35,11 @@ PRIORITIES = {
     Grant.ALLOCATION: 40,
     Grant.TRANSFER: 50,
     Grant.PURCHASE: 60,
+    Grant.ADJUSTMENT: 60,
 }
 MOST_AT_ONCE = 1000
+_NEVER_VOIDED = ("void", "expiry", "allocation", "reclaim", "transfer", "adjustment")
+LEAST_REASON = 5
 _LAST_LEG = 0xFFFF
 
 
@@ -48,6 +53,20 @@ class InsufficientCredits(Refusal):
     def __init__(self, *, needed: int, available: int) -> None:
         self.needed, self.available = needed, available
         super().__init__()
+
+
+class PoolCannotCover(InsufficientCredits):
+    """Units are cheaper at the destination, and the agency's pool has not what is missing there."""
+
+    default_message = (
+        "Units cost less there, so more would arrive than leave, and the pool has not enough for the difference. Nothing was moved."
+    )
+
+
+class WalletFull(Refusal):
+    code = "wallet_full"
+    status = 409
+    default_message = "This is more than a wallet can hold. Nothing was changed."
 
 
 class KeyReused(Refusal):
@@ -74,6 +93,22 @@ class Posted:
 
     key: str
     amount: int
+    first_id: UUID
+    is_replay: bool
+
+    @property
+    def entries(self) -> list[Entry]:
+        return entries_from(self.first_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a transfer did, in smallest steps: `taken` left the source, `received` arrived, `from_pool` of them out of the pool."""
+
+    key: str
+    taken: int
+    received: int
+    from_pool: int
     first_id: UUID
     is_replay: bool
 
@@ -371,7 +406,7 @@ def void(*, entry_key: str, key: str, by: Actor, memo: str = "") -> Posted:
     amount = sum(entry.amount for entry in entries)
     if earlier := _claim(key, _content("void", entry_key), first_id):
         return Posted(key, amount, earlier, True)
-    if original.voided_by or any(entry.kind in ("void", "expiry", "allocation", "reclaim") for entry in entries):
+    if original.voided_by or any(entry.kind in _NEVER_VOIDED for entry in entries):
         raise CannotVoid("This was voided before, or is no use and no grant. Nothing was changed.")
     wallets = _locked({pk for entry in entries for pk in (entry.from_wallet_id, entry.to_wallet_id)})
     _write([_mirrored(entry, wallets, now, memo) for entry in entries], key=key, first_id=first_id, at=now, by=by)
@@ -405,6 +440,62 @@ def reclaim(
     that as `available`. Starter credits and other presents stay where they are.
     """
     return _transfer("reclaim", wallet, pool, amount, key, by, memo, sub_account_id or wallet.owner_id)
+
+
+@transaction.atomic
+def transfer(*, source: Wallet, to: Wallet, pool: Wallet, amount: int, ratio: Fraction, key: str, by: Actor, memo: str = "") -> Moved:
+    """Move `amount` of one unit between two accounts of an agency, worth the same at both: see `conversion.convert`.
+
+    `ratio` is the price at the source ÷ the price at the destination. `pool` is the agency's, also where it is neither: it
+    keeps count of what conversions left over and adds what they lack, so that none ever makes units. What leaves keeps its
+    expiry, its priority and what binds it; of a client's wallet only what is transferable leaves. All or nothing: raises
+    `InsufficientCredits`, `PoolCannotCover`, `WalletFull` or `conversion.NothingArrives`. What is the same on a repeat:
+    source, destination and amount.
+    """
+    _check_amount(amount, least=1)
+    _check_between(source, to, pool, ratio)
+    now, first_id = clock.now(), _entry_id()
+    if earlier := _claim(key, _content("transfer", source.pk, to.pk, amount), first_id):
+        return _moved_earlier(key, earlier, source, to, pool)
+    wallets = _locked({source.pk, to.pk, pool.pk})
+    wallets |= {pk: _without_expired(wallets[pk], now) for pk in {source.pk, pool.pk}}
+    source, to, pool = wallets[source.pk], wallets[to.pk], wallets[pool.pk]
+    plan = convert(amount, ratio, converted=pool.converted, is_to_pool=to.pk == pool.pk)
+    legs = _legs(source, plan.taken, now, only_transferable=source.pk != pool.pk)
+    client = _sub_account_of(to) or _sub_account_of(source)
+    if plan.carried == plan.taken and pool.pk in (source.pk, to.pk):
+        entries = [_moved("transfer", UUID(int=first_id.int + leg), *lot, source, to, now, memo, client) for leg, lot in enumerate(legs)]
+    else:
+        entries = _converted(plan, legs, source, to, now, memo, first_id)
+        _count_converted(pool, plan, legs, shares([take for _, take in legs], plan.carried))
+    for lot, take in _cover(pool, plan.from_pool, now):
+        entries.append(_moved("transfer", UUID(int=first_id.int + len(entries)), lot, take, pool, to, now, memo, client))
+    _write(entries, key=key, first_id=first_id, at=now, by=by)
+    return Moved(key, plan.taken, plan.received, plan.from_pool, first_id, False)
+
+
+@transaction.atomic
+def adjust(*, wallet: Wallet, amount: int, reason: str, key: str, by: Actor) -> Posted:
+    """Correct a balance by `amount`, which is negative where units are to go: out of any grant, in the order of burn-down.
+
+    `reason` is at least five characters and stands on the statement. Units come from the `issued` book and go to `voided`.
+    Raises `InsufficientCredits` when less is free of holds than is to go. What is the same on a repeat: wallet and amount.
+    """
+    reason = reason.strip()
+    if amount == 0 or len(reason) < LEAST_REASON:
+        raise ValueError(f"an adjustment is not 0 and has a reason of {LEAST_REASON} characters or more")
+    _check_amount(abs(amount), least=1)
+    if wallet.owner_kind == Wallet.BOOK:
+        raise ValueError("a boundary account is not adjusted")
+    now, first_id = clock.now(), _entry_id()
+    if earlier := _claim(key, _content("adjustment", wallet.pk, amount), first_id):
+        return Posted(key, abs(amount), earlier, True)
+    wallet = _without_expired(_locked([wallet.pk])[wallet.pk], now)
+    entries = [_added(wallet, amount, now)] if amount > 0 else [_removed(wallet, *leg, now) for leg in _legs(wallet, -amount, now)]
+    for entry in entries:
+        entry.memo = reason[:200]
+    _write(entries, key=key, first_id=first_id, at=now, by=by)
+    return Posted(key, abs(amount), first_id, False)
 
 
 def reclaimable(wallets: Iterable[Wallet]) -> dict[UUID, int]:
@@ -537,7 +628,7 @@ def _transfer(kind: str, source: Wallet, to: Wallet, amount: int, key: str, by: 
     return Posted(key, amount, first_id, False)
 
 
-def _legs(source: Wallet, amount: int, at: datetime, *, only_transferable: bool) -> list[tuple[Grant, int]]:
+def _legs(source: Wallet, amount: int, at: datetime, *, only_transferable: bool = False) -> list[tuple[Grant, int]]:
     """Which grants of a locked wallet give how much of `amount`, in the order of burn-down."""
     found = _drawable([source.pk], at)
     lots = list(found.filter(transferable=True) if only_transferable else found)
@@ -557,25 +648,121 @@ def _drawable(wallet_ids: list[UUID], at: datetime) -> QuerySet[Grant]:
     return found.filter(Q(expires_at=None) | Q(expires_at__gt=at)).order_by("priority", F("expires_at").asc(nulls_last=True), "id")
 
 
-def _moved(kind: str, id: UUID, lot: Grant, take: int, source: Wallet, to: Wallet, at: datetime, memo: str, sub_account_id: UUID) -> Entry:
+def _moved(
+    kind: str, id: UUID, lot: Grant, take: int, source: Wallet, to: Wallet, at: datetime, memo: str, sub_account_id: UUID | None
+) -> Entry:
     """The entry that moves `take` of `lot` into a new grant of `to`; both wallets, which are locked, are changed accordingly.
 
     The grant has the id of its entry, so that among equals those that were first stay first.
     """
-    lot.remaining -= take
-    lot.save(update_fields=["remaining"])
-    landed = Grant.objects.create(
-        id=id, wallet=to, source=Grant.ALLOCATION, priority=lot.priority, expires_at=lot.expires_at, transferable=lot.transferable,
-        amount=take, remaining=take, created_at=at,
-    )  # fmt: skip
-    _move(source, -take, expires_at=None, at=at)
-    _move(to, take, expires_at=lot.expires_at, at=at)
+    _take(lot, take, source, at)
+    landed = _land(id, lot, take, to, at, Grant.TRANSFER if kind == "transfer" else Grant.ALLOCATION)
     return Entry(
         kind=kind, unit_id=source.unit_id, amount=take, grant=lot, to_grant=landed,
         from_wallet=source, from_balance=source.balance, from_sequence=source.sequence,
         to_wallet=to, to_balance=to.balance, to_sequence=to.sequence,
         agency_id=source.agency_id, sub_account_id=sub_account_id, reference=lot.source, memo=memo[:200],
     )  # fmt: skip
+
+
+def _converted(
+    plan: Conversion, legs: list[tuple[Grant, int]], source: Wallet, to: Wallet, at: datetime, memo: str, first_id: UUID
+) -> list[Entry]:
+    """The entries that take `legs` of `source` into the `converted` book and bring what the plan carries out of it to `to`.
+
+    Each side stands on the lines of its own client. The one that brings names both lots, as where units move directly.
+    """
+    book_id = book(CONVERTED, source.unit_id)
+    giver, taker = _sub_account_of(source) or _sub_account_of(to), _sub_account_of(to) or _sub_account_of(source)
+    entries: list[Entry] = []
+    for (lot, take), share in zip(legs, shares([take for _, take in legs], plan.carried), strict=True):
+        _take(lot, take, source, at)
+        leaves = _half(lot, take, source, giver, memo)
+        leaves.from_wallet_id, leaves.from_balance, leaves.from_sequence = source.pk, source.balance, source.sequence
+        leaves.to_wallet_id = book_id
+        entries.append(leaves)
+        if share:
+            arrives = _half(lot, share, source, taker, memo)
+            arrives.to_grant = _land(UUID(int=first_id.int + len(entries)), lot, share, to, at, Grant.TRANSFER)
+            arrives.to_wallet_id, arrives.to_balance, arrives.to_sequence = to.pk, to.balance, to.sequence
+            arrives.from_wallet_id = book_id
+            entries.append(arrives)
+    return entries
+
+
+def _half(lot: Grant, amount: int, source: Wallet, sub_account_id: UUID | None, memo: str) -> Entry:
+    """An entry of a conversion, still without its two sides."""
+    return Entry(
+        kind="transfer", unit_id=source.unit_id, amount=amount, grant=lot, agency_id=source.agency_id, sub_account_id=sub_account_id,
+        reference=lot.source, memo=memo[:200],
+    )  # fmt: skip
+
+
+def _count_converted(pool: Wallet, plan: Conversion, legs: list[tuple[Grant, int]], landed: list[int]) -> None:
+    """Keep count, on the locked pool, of what conversions left over: of lots that nothing binds, or another would set the rest free."""
+    left = sum(take - share for (lot, take), share in zip(legs, landed, strict=True) if take > share and not _is_bound(lot))
+    if left != plan.from_converted:
+        pool.converted += left - plan.from_converted
+        pool.save(update_fields=["converted"])
+
+
+def _is_bound(lot: Grant) -> bool:
+    return lot.expires_at is not None or not lot.transferable
+
+
+def _cover(pool: Wallet, missing: int, at: datetime) -> list[tuple[Grant, int]]:
+    """Which grants of the pool make up for what a conversion lacks."""
+    try:
+        return _legs(pool, missing, at)
+    except InsufficientCredits as refusal:
+        raise PoolCannotCover(needed=missing, available=refusal.available) from refusal
+
+
+def _moved_earlier(key: str, first_id: UUID, source: Wallet, to: Wallet, pool: Wallet) -> Moved:
+    entries = entries_from(first_id)
+    taken = sum(entry.amount for entry in entries if entry.from_wallet_id == source.pk)
+    received = sum(entry.amount for entry in entries if entry.to_wallet_id == to.pk)
+    added = sum(entry.amount for entry in entries if entry.from_wallet_id == pool.pk)
+    return Moved(key, taken, received, 0 if source.pk == pool.pk else added, first_id, True)
+
+
+def _added(wallet: Wallet, amount: int, at: datetime) -> Entry:
+    """The entry that adjusts a locked wallet upwards, by a new grant."""
+    lot = Grant.objects.create(
+        wallet=wallet, source=Grant.ADJUSTMENT, priority=PRIORITIES[Grant.ADJUSTMENT], amount=amount, remaining=amount, created_at=at
+    )
+    _move(wallet, amount, expires_at=None, at=at)
+    return Entry(
+        kind="adjustment", unit_id=wallet.unit_id, amount=amount, from_wallet_id=book(ISSUED, wallet.unit_id), grant=lot,
+        to_wallet=wallet, to_balance=wallet.balance, to_sequence=wallet.sequence,
+        agency_id=wallet.agency_id, sub_account_id=_sub_account_of(wallet),
+    )  # fmt: skip
+
+
+def _removed(wallet: Wallet, lot: Grant, take: int, at: datetime) -> Entry:
+    """The entry that adjusts a locked wallet downwards, out of one of its grants."""
+    _take(lot, take, wallet, at)
+    return Entry(
+        kind="adjustment", unit_id=wallet.unit_id, amount=take, to_wallet_id=book(VOIDED, wallet.unit_id), grant=lot,
+        from_wallet=wallet, from_balance=wallet.balance, from_sequence=wallet.sequence,
+        agency_id=wallet.agency_id, sub_account_id=_sub_account_of(wallet),
+    )  # fmt: skip
+
+
+def _take(lot: Grant, amount: int, wallet: Wallet, at: datetime) -> None:
+    lot.remaining -= amount
+    lot.save(update_fields=["remaining"])
+    _move(wallet, -amount, expires_at=None, at=at)
+
+
+def _land(id: UUID, lot: Grant, amount: int, to: Wallet, at: datetime, source: str) -> Grant:
+    """A grant of `to` that is what `lot` was, but for where it came from."""
+    landed = Grant.objects.create(
+        id=id, wallet=to, source=source, priority=lot.priority, expires_at=lot.expires_at, transferable=lot.transferable,
+        amount=amount, remaining=amount, created_at=at,
+    )  # fmt: skip
+    _move(to, amount, expires_at=lot.expires_at, at=at)
+    return landed
 
 
 def _without_expired(wallet: Wallet, at: datetime) -> Wallet:
@@ -631,6 +818,8 @@ def _lock_order(wallet: Wallet) -> tuple[bool, UUID]:
 def _move(wallet: Wallet, amount: int, *, expires_at: datetime | None, at: datetime) -> None:
     """Change a locked wallet by one entry of `amount` (negative: out of it), with the alert that may go with it."""
     before = wallet.balance
+    if before + amount > LARGEST:
+        raise WalletFull
     wallet.balance += amount
     wallet.sequence += 1
     wallet.next_expires_at = min(filter(None, (wallet.next_expires_at, expires_at)), default=None)
@@ -673,6 +862,15 @@ def _check_transfer(source: Wallet, to: Wallet) -> None:
         raise ValueError("units move between an agency's pool and a sub-account's wallet")
     if source.unit_id != to.unit_id or source.agency_id != to.agency_id:
         raise ValueError("pool and wallet are of one unit and one agency")
+
+
+def _check_between(source: Wallet, to: Wallet, pool: Wallet, ratio: Fraction) -> None:
+    if source.pk == to.pk or Wallet.BOOK in (source.owner_kind, to.owner_kind) or pool.owner_kind != Wallet.AGENCY:
+        raise ValueError("units move between two accounts of an agency")
+    if len({(wallet.unit_id, wallet.agency_id) for wallet in (source, to, pool)}) > 1:
+        raise ValueError("both accounts and the pool are of one unit and one agency")
+    if ratio <= 0 or (source.pk == pool.pk and ratio > 1) or (to.pk == pool.pk and ratio < 1):
+        raise ValueError("no price is below the pool's")
 
 
 def _check_sources(sources: Sequence[Wallet]) -> None:

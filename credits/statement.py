@@ -18,6 +18,8 @@ KINDS = {
     "grant": "Credits added",
     "allocation": "Top-up from the pool",
     "reclaim": "Taken back to the pool",
+    "transfer": "Moved",
+    "adjustment": "Adjustment",
     "void": "Voided",
     "expiry": "Expired",
 }
@@ -29,6 +31,7 @@ SOURCES = {
     "allocation": "Allocation",
     "transfer": "Transfer",
     "purchase": "Purchase",
+    "adjustment": "Adjustment",
 }
 
 

@@ -1,8 +1,8 @@
-"""The main job: a visitor's message becomes a reply, and the reply costs one credit.
+"""The main job: a visitor's message becomes a reply, and the reply costs what its rate says, one credit where nobody says more.
 
-One reply is one credit however it was found: an answer, "I do not know" and a greeting alike. The credit is reserved
+One reply costs the same however it was found: an answer, "I do not know" and a greeting alike. Its credits are reserved
 before the responder works and used in the very transaction that stores the reply, where the gate is asked again; so there
-is never a reply without its credit nor a credit without its reply, and a workspace suspended meanwhile spends nothing.
+is never a reply without its credits nor credits without their reply, and a workspace suspended meanwhile spends nothing.
 That transaction locks the row of a pool that all clients of the agency want, so it lets go of it before it waits for the disk.
 """
 
@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 from django.db.models import F
 
-from credits import ledger
+from credits import ledger, rates
 from credits.models import Hold
 from kit import clock, durable
 from kit.actor import Actor
@@ -24,7 +24,6 @@ from workspace.models import Chatbot, Contact, Conversation, Faq, Message
 
 log = structlog.get_logger("canopy.replies")
 
-COST = 1
 HELD_FOR = timedelta(minutes=5)
 _TRIES = 3
 
@@ -67,7 +66,7 @@ def reply(
     for _ in range(_TRIES):
         try:
             return _answer(sub_account, chatbot, contact, question, by)
-        except ledger.HoldClosed:  # left over from a try that died and expired: the next one reserves anew
+        except (ledger.HoldClosed, ledger.KeyReused):  # left over from a try that died, or at another rate: the next one reserves anew
             _give_up(question)
         except PersonAnswers:
             return Reply(question, "")
@@ -122,9 +121,10 @@ def _settle(
 
 
 def _hold(sub_account: SubAccount, question: Message, by: Actor) -> Hold:
+    cost = rates.cost("ai_reply", agency_id=sub_account.agency.public_id, sub_account_id=sub_account.public_id)
     hold = ledger.hold(
-        sources=sub_account.credit_sources("credit"),
-        amount=COST,
+        sources=sub_account.credit_sources(cost.unit),
+        amount=cost.amount,
         key=f"reply:{question.public_id.hex}:{question.attempt}",
         expires_at=clock.now() + HELD_FOR,
         by=by,

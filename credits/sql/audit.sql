@@ -22,6 +22,16 @@ WITH lines AS MATERIALIZED (
     SELECT leg.wallet_id, leg.grant_id, sum(leg.amount) AS amount
     FROM public.credits_hold AS hold, unnest(hold.wallets, hold.grants, hold.amounts) AS leg (wallet_id, grant_id, amount)
     WHERE hold.state = 'open' GROUP BY 1, 2
+), books AS (
+    SELECT id FROM public.credits_wallet WHERE owner_kind = 'book' AND owner_id = md5('canopy book converted')::uuid
+), conversions AS MATERIALIZED (
+    SELECT entry.key, entry.grant_id, entry.agency_id, entry.unit_id,
+        sum(entry.amount) FILTER (WHERE entry.to_wallet_id = books.id) AS taken,
+        coalesce(sum(entry.amount) FILTER (WHERE entry.from_wallet_id = books.id), 0) AS landed,
+        bool_or(lot.expires_at IS NOT NULL OR NOT lot.transferable) AS is_bound
+    FROM public.credits_entry AS entry JOIN books ON books.id IN (entry.from_wallet_id, entry.to_wallet_id)
+    LEFT JOIN public.credits_grant AS lot ON lot.id = entry.grant_id
+    GROUP BY 1, 2, 3, 4
 )
 
 SELECT 1, 'unit ' || unit_id, format('the balances of all accounts sum to %%s, not 0', sum(CASE owner_kind WHEN 'book' THEN total ELSE balance END))
@@ -121,9 +131,19 @@ FROM public.credits_entry AS moved
 LEFT JOIN public.credits_grant AS lot ON lot.id = moved.grant_id
 LEFT JOIN public.credits_grant AS landed ON landed.id = moved.to_grant_id
 WHERE ((moved.from_sequence IS NOT NULL AND moved.to_sequence IS NOT NULL) OR moved.to_grant_id IS NOT NULL)
-    AND (lot.wallet_id = moved.from_wallet_id AND landed.wallet_id = moved.to_wallet_id AND landed.amount = moved.amount
+    AND ((lot.wallet_id = moved.from_wallet_id OR moved.from_wallet_id IN (SELECT id FROM books)) AND landed.wallet_id = moved.to_wallet_id AND landed.amount = moved.amount
         AND landed.transferable = lot.transferable AND landed.expires_at IS NOT DISTINCT FROM lot.expires_at) IS NOT TRUE
 UNION ALL
 SELECT 11, 'grant ' || to_grant_id, format('is filled by %%s entries', count(*)) FROM public.credits_entry
 WHERE to_grant_id IS NOT NULL GROUP BY to_grant_id HAVING count(*) > 1
+
+UNION ALL
+SELECT 13, 'wallet ' || wallets.id, format('has %%s left over of conversions, its entries leave %%s', wallets.converted, coalesce(counted.amount, 0))
+FROM wallets LEFT JOIN (
+    SELECT agency_id, unit_id, sum(CASE WHEN taken > landed AND is_bound THEN 0 ELSE taken - landed END) AS amount FROM conversions GROUP BY 1, 2
+) AS counted ON wallets.owner_kind = 'agency' AND counted.agency_id = wallets.owner_id AND counted.unit_id = wallets.unit_id
+WHERE wallets.converted <> coalesce(counted.amount, 0) OR wallets.converted < 0
+UNION ALL
+SELECT 13, 'key ' || key, format('converts %%s of grant %%s that never left it', landed, coalesce(grant_id::text, 'nothing'))
+FROM conversions WHERE taken IS NULL OR grant_id IS NULL
 ORDER BY 1, 2 LIMIT 10000

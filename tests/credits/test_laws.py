@@ -5,6 +5,7 @@ rolled back.
 """
 
 from datetime import timedelta
+from fractions import Fraction
 from io import StringIO
 from typing import Any
 
@@ -30,6 +31,12 @@ def busy(books: Books) -> Client:
     ledger.void(entry_key=f"voided {client.id}", key=f"void {client.id}", by=TESTS)
     ledger.allocate(pool=books.pool, wallet=client.wallet, amount=20, key=f"allocation {client.id}", by=TESTS)
     ledger.reclaim(wallet=client.wallet, pool=books.pool, amount=5, key=f"reclaim {client.id}", by=TESTS)
+    seller = books.client()
+    give(seller.wallet, 30)
+    ledger.transfer(
+        source=seller.wallet, to=client.wallet, pool=books.pool, amount=30, ratio=Fraction(4, 5), key=f"transfer {client.id}", by=TESTS
+    )
+    ledger.adjust(wallet=books.pool, amount=-3, reason="Counted twice", key=f"adjustment {client.id}", by=TESTS)
     use(client.sources, 170)
     ledger.commit(hold=reserve(client.sources, 7), by=TESTS, amount=5)
     reserve(client.sources, 11)
@@ -55,7 +62,7 @@ def test_the_books_are_right(busy: Client) -> None:
     assert checks.audit() == []
     out = StringIO()
     call_command("audit_ledger", stdout=out)
-    assert "11 laws hold" in out.getvalue()
+    assert f"{len(checks.LAWS)} laws hold" in out.getvalue()
 
 
 def test_law_1_balances_sum_to_zero_in_every_unit(busy: Client) -> None:
@@ -200,3 +207,37 @@ def test_the_command_prints_each_finding_and_fails(busy: Client) -> None:
 def test_the_laws_are_among_the_invariants_of_the_whole(busy: Client) -> None:
     execute("UPDATE credits_wallet SET balance = balance + 1 WHERE id = %s", busy.books.pool.pk)
     assert any(str(busy.books.pool.pk) in row for row in invariants.check_all()["the ledger keeps its laws"])
+
+
+def test_law_13_a_changed_count_of_what_conversions_left_over_is_found(busy: Client) -> None:
+    assert busy.books.pool.converted == 6
+    execute("UPDATE credits_wallet SET converted = converted + 1 WHERE id = %s", busy.books.pool.pk)
+    assert laws_broken() == {13}
+
+
+def test_law_13_a_conversion_that_brings_more_than_it_took_is_found(busy: Client) -> None:
+    arrived = Entry.objects.get(kind="transfer", agency_id=busy.books.agency, from_sequence=None)
+    tamper("UPDATE credits_entry SET amount = amount + 1 WHERE id = %s", arrived.pk)
+    assert 13 in laws_broken()
+
+
+def test_law_13_a_conversion_of_a_grant_that_never_left_is_found(busy: Client) -> None:
+    other = Grant.objects.filter(wallet=busy.books.pool).first()
+    assert other is not None
+    tamper(
+        "UPDATE credits_entry SET grant_id = %s WHERE kind = 'transfer' AND from_sequence IS NULL AND agency_id = %s",
+        other.pk,
+        busy.books.agency,
+    )
+    assert 13 in laws_broken()
+
+
+def test_law_13_the_database_refuses_to_convert_more_than_is_left_over(busy: Client) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        execute("UPDATE credits_wallet SET converted = -1 WHERE id = %s", busy.books.pool.pk)
+
+
+def test_law_11_a_conversion_that_sets_units_free_is_found(busy: Client) -> None:
+    arrived = Entry.objects.get(kind="transfer", agency_id=busy.books.agency, from_sequence=None)
+    execute("UPDATE credits_grant SET transferable = NOT transferable WHERE id = %s", arrived.to_grant_id)
+    assert 11 in laws_broken()
