@@ -31,6 +31,7 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "forget settled outbox messages": ("kit.tasks.purge_outbox", crontab(hour="3", minute="10")),
     "forget sessions that are over": ("agency.tasks.forget_sessions", crontab(hour="3", minute="20")),
     "expire grants and holds": ("credits.tasks.expire_due", 300),
+    "fold the use of credits into totals": ("subaccounts.tasks.fold_credit_use", 60),
     "open the ledger's coming months": ("credits.tasks.open_months", crontab(hour="2", minute="50")),
     "audit the books": ("credits.tasks.audit", crontab(hour="3", minute="30")),
     "forget tokens between hosts": ("subaccounts.tasks.forget_hops", crontab(hour="3", minute="40")),

@@ -20,8 +20,10 @@ LAWS = {
     10: "Replaying all entries reproduces every balance",
     11: "What moves between wallets keeps its expiry and what binds it",
     13: "No conversion makes units",
+    14: "Totals are what a recount of the entries gives",
 }
 _SQL = (Path(__file__).parent / "sql" / "audit.sql").read_text()
+_TOTALS_SQL = (Path(__file__).parent / "sql" / "audit_totals.sql").read_text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +41,6 @@ def audit() -> list[Finding]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = '30min'")
         cursor.execute(_SQL, {"now": clock.now()})
-        return [Finding(*row) for row in cursor.fetchall()]
+        findings = [Finding(*row) for row in cursor.fetchall()]
+        cursor.execute(_TOTALS_SQL, {})
+        return [*findings, *(Finding(*row) for row in cursor.fetchall())]

@@ -416,3 +416,84 @@ class AuditRun(models.Model):
 
     def __str__(self) -> str:
         return f"audit of {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class Calendar(models.Model):
+    """The days by which an agency's totals are counted. An agency that moves to another time zone gets another calendar, which
+    its pages use once it is ready: everything is folded into it.
+    """
+
+    agency_id = models.UUIDField(db_index=True)
+    time_zone = models.CharField(max_length=64)
+    is_ready = models.BooleanField(db_default=False, default=False)
+    made_at = models.DateTimeField(default=clock.now)
+
+    def __str__(self) -> str:
+        return f"{self.agency_id} in {self.time_zone}"
+
+
+class Fold(models.Model):
+    """Up to which of its entries a wallet is in the totals of a calendar. Not on the wallet's row: spends are busy there."""
+
+    pk = models.CompositePrimaryKey("calendar_id", "wallet_id")
+    calendar = models.ForeignKey(Calendar, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    wallet = models.ForeignKey(Wallet, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    sequence = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.wallet_id} up to {self.sequence}"
+
+
+class DayTotal(models.Model):
+    """What happened in one day to the units of a client, in its own wallet or (`is_pool`) on its account in the pool.
+
+    `direction` and `kind` are those of the view `credits_line`. `sub_account_id` is all zeros where it was about no client.
+    """
+
+    pk = models.CompositePrimaryKey("calendar_id", "sub_account_id", "unit_id", "day", "is_pool", "direction", "kind")
+    calendar = models.ForeignKey(Calendar, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    sub_account_id = models.UUIDField()
+    unit = models.ForeignKey(Unit, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    day = models.DateField()
+    is_pool = models.BooleanField()
+    direction = models.CharField(max_length=12)
+    kind = models.CharField(max_length=160)
+    amount = models.DecimalField(max_digits=40, decimal_places=0)
+    lines = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.direction} {self.amount}"
+
+
+class AgencyDayTotal(models.Model):
+    """The `DayTotal`s of all clients together, and of the pool where it was about no client."""
+
+    pk = models.CompositePrimaryKey("calendar_id", "unit_id", "day", "is_pool", "direction", "kind")
+    calendar = models.ForeignKey(Calendar, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    unit = models.ForeignKey(Unit, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    day = models.DateField()
+    is_pool = models.BooleanField()
+    direction = models.CharField(max_length=12)
+    kind = models.CharField(max_length=160)
+    amount = models.DecimalField(max_digits=40, decimal_places=0)
+    lines = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.direction} {self.amount}"
+
+
+class MonthTotal(models.Model):
+    """What a client used in a month, less what was given back: `through[n]` from the 1st through the n-th, always 31 of them.
+
+    So any range of days costs one row for each month it touches, whoever ranks ten thousand clients by it.
+    """
+
+    pk = models.CompositePrimaryKey("calendar_id", "unit_id", "month", "sub_account_id")
+    calendar = models.ForeignKey(Calendar, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    unit = models.ForeignKey(Unit, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    month = models.DateField()
+    sub_account_id = models.UUIDField()
+    through = ArrayField(models.BigIntegerField())
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m} {self.through[-1]}"

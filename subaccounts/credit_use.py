@@ -1,63 +1,57 @@
-"""How many credits the clients of an agency used: sums over the ledger's entries."""
+"""How many credits the clients of an agency used, out of the ledger's totals: exact at every moment, however many entries there are."""
 
 from collections.abc import Iterable
-from datetime import date, datetime, time
-from typing import Any
+from datetime import date
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from django.db.models import BigIntegerField, Case, F, Q, QuerySet, Sum, When
-from django.db.models.functions import TruncDate
+from django.db.models import F, OuterRef, Subquery
 
 from agency.models import Agency
-from credits.books import USED, VOIDED, book
-from credits.models import Entry
+from credits import totals
+from credits.models import Calendar, Unit
+from credits.totals import Days, Query
+from kit import clock
 from subaccounts.models import SubAccount
 
 UNIT = "credit"
 
 
+def days_of(agency: Agency) -> Days:
+    """By which days the agency's use is counted."""
+    return totals.days_of(agency.public_id, agency.time_zone)
+
+
 def by_sub_account(agency: Agency, first: date, *, among: Iterable[UUID]) -> dict[UUID, int]:
-    """Credits used since the start of `first` in the agency's time zone, by the public id of the sub-account. One query."""
-    rows = totals_query(agency, first).filter(sub_account_id__in=list(among))
-    return {row["sub_account_id"]: row["total"] for row in rows}
+    """Credits used since the start of `first` in the agency's time zone, by the public id of the sub-account."""
+    return totals.used(days_of(agency), UNIT, first, _today(agency), among=list(among))
 
 
-def totals_query(agency: Agency, first: date) -> QuerySet[Entry, Any]:
-    """The same as rows of `sub_account_id` and `total`, to be joined."""
-    entries = _entries(agency, first).filter(sub_account_id__isnull=False)
-    return entries.order_by().values("sub_account_id").annotate(total=_used()).values("sub_account_id", "total")
+def totals_query(agency: Agency, first: date) -> Query:
+    """The same of all sub-accounts, as a statement with rows of public id and credits, to be joined."""
+    return totals.used_query(days_of(agency), UNIT, first, _today(agency))
 
 
-def by_day(agency: Agency, first: date, *, sub_account: SubAccount | None = None, unit: str = UNIT) -> dict[date, dict[UUID, int]]:
-    """For each day (in the agency's time zone) what each sub-account used of `unit`. One query."""
-    entries = _entries(agency, first, unit)
-    if sub_account is not None:
-        entries = entries.filter(sub_account_id=sub_account.public_id)
-    day = TruncDate("at", tzinfo=ZoneInfo(agency.time_zone))
-    days: dict[date, dict[UUID, int]] = {}
-    for row in entries.annotate(day=day).values("day", "sub_account_id").annotate(used=_used()).order_by("day"):
-        if row["sub_account_id"]:
-            days.setdefault(row["day"], {})[row["sub_account_id"]] = row["used"]
-    return days
+def by_day(sub_account: SubAccount, first: date, *, unit: str = UNIT) -> dict[date, int]:
+    """What one sub-account used on each day since `first`; other days are left out."""
+    agency = sub_account.agency
+    found = totals.used_by_day(days_of(agency), unit, first, _today(agency), among=[sub_account.public_id])
+    return found.get(sub_account.public_id, {})
 
 
-def totals(used: dict[date, dict[UUID, int]]) -> dict[UUID, int]:
-    """What each sub-account used over all days of `by_day`."""
-    totals: dict[UUID, int] = {}
-    for of_day in used.values():
-        for public_id, amount in of_day.items():
-            totals[public_id] = totals.get(public_id, 0) + amount
-    return totals
+def by_unit(agency: Agency, first: date) -> dict[str, int]:
+    """What all clients together used since `first`, of every unit."""
+    units = list(Unit.objects.values_list("code", flat=True))
+    lines = totals.sums(days_of(agency), units, first, _today(agency))
+    return {unit: totals.net((line for line in lines if line.unit == unit), totals.USED, minus=totals.RETURNED) for unit in units}
 
 
-def _entries(agency: Agency, first: date, unit: str = UNIT) -> QuerySet[Entry]:
-    """Uses, and the voids that gave uses back. An entry's id begins with its milliseconds, so the range reads only the months it needs."""
-    start = datetime.combine(first, time.min, tzinfo=ZoneInfo(agency.time_zone))
-    moved = Q(to_wallet_id=book(USED, unit)) | Q(from_wallet_id=book(VOIDED, unit))
-    return Entry.objects.filter(moved, agency_id=agency.public_id, pk__gte=UUID(int=int(start.timestamp() * 1000) << 80))
+def sweep() -> int:
+    """Have every agency's days counted in its time zone, and fold what is not in the totals yet; how many lines that was."""
+    newest = Calendar.objects.filter(agency_id=OuterRef("public_id")).order_by("-id").values("time_zone")[:1]
+    for agency in Agency.objects.annotate(counted_in=Subquery(newest)).exclude(counted_in=F("time_zone")):
+        totals.keep_days(agency.public_id, agency.time_zone)
+    return totals.fold()
 
 
-def _used() -> Sum:
-    is_void = When(kind="void", then=-F("amount"))
-    return Sum(Case(is_void, default=F("amount"), output_field=BigIntegerField()))
+def _today(agency: Agency) -> date:
+    return clock.today_in(agency.time_zone)

@@ -107,8 +107,7 @@ def _after(column: str, value: Any, pk: int, *, is_descending: bool) -> Q:
 def _by_total(agency: Agency, wanted: SubAccountQuerySet, wish: Wish, month: date, seen: SubAccount | None) -> list[SubAccount]:
     """Sorted by a sum: all sums are made once and joined, which a sub-query for each row would not do."""
     rows_sql, rows_params = wanted.order_by().values("pk", "public_id").query.sql_with_params()
-    totals = _message_totals(agency, month) if wish.field == "messages" else credit_use.totals_query(agency, month)
-    totals_sql, totals_params = totals.query.sql_with_params()
+    totals_sql, totals_params = _message_totals(agency, month) if wish.field == "messages" else credit_use.totals_query(agency, month)
     joined = "wanted.id = totals.of" if wish.field == "messages" else "wanted.public_id = totals.of"
     direction, beyond = ("DESC", "<") if wish.is_descending else ("ASC", ">")
     # Every part is written here or by the ORM; what came from outside is a parameter.
@@ -125,9 +124,11 @@ def _by_total(agency: Agency, wanted: SubAccountQuerySet, wish: Wish, month: dat
     return [by_pk[pk] for pk in order]
 
 
-def _message_totals(agency: Agency, month: date) -> Any:
+def _message_totals(agency: Agency, month: date) -> tuple[str, list[Any]]:
     figures = DailyFigures.objects.filter(sub_account__agency=agency, day__gte=month)
-    return figures.order_by().values("sub_account_id").annotate(total=Sum("messages")).values("sub_account_id", "total")
+    sums = figures.order_by().values("sub_account_id").annotate(total=Sum("messages")).values("sub_account_id", "total")
+    sql, params = sums.query.sql_with_params()
+    return sql, list(params)
 
 
 def _figured(agency: Agency, found: list[SubAccount], month: date) -> list[Row]:

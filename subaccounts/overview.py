@@ -1,15 +1,14 @@
 """The figures of the agency's home and of a sub-account's page, in a bounded number of queries."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
-from uuid import UUID
 
 from allauth.mfa.models import Authenticator
 from django.db.models import Count, Q, Sum
 
 from agency.models import Agency, User
+from credits import totals
 from credits.models import Wallet
 from kit import clock
 from subaccounts import credit_use, figures
@@ -67,18 +66,16 @@ def pool(agency: Agency) -> Wallet | None:
 
 def used_by_client(agency: Agency) -> Chart:
     """Credits used on each of the last 30 days by the clients that used most, the others together."""
-    days = _last_days(agency)
-    used = credit_use.by_day(agency, days[0])
-    totals: dict[UUID, int] = {}
-    for of_day in used.values():
-        for public_id, amount in of_day.items():
-            totals[public_id] = totals.get(public_id, 0) + amount
-    largest = sorted(totals, key=lambda public_id: -totals[public_id])
-    named, others = largest[:LARGEST], largest[LARGEST:]
+    days, counted = _last_days(agency), credit_use.days_of(agency)
+    ranking = totals.ranking(counted, credit_use.UNIT, days[0], days[-1], most=LARGEST)
+    named = [public_id for public_id, _ in ranking.rows]
+    used = totals.used_by_day(counted, credit_use.UNIT, days[0], days[-1], among=named)
     names = dict(SubAccount.objects.filter(public_id__in=named).values_list("public_id", "name"))
-    series = [(names.get(public_id, "Removed"), [_of(used, day, [public_id]) for day in days]) for public_id in named]
-    if others:
-        series.append((f"{len(others)} others", [_of(used, day, others) for day in days]))
+    series = [(names.get(public_id, "Removed"), [used.get(public_id, {}).get(day, 0) for day in days]) for public_id in named]
+    if ranking.users > len(named):
+        everybody = totals.used_by_day(counted, credit_use.UNIT, days[0], days[-1]).get(totals.NOBODY, {})
+        others = [everybody.get(day, 0) - sum(values[place] for _, values in series) for place, day in enumerate(days)]
+        series.append((f"{ranking.users - len(named)} others", others))
     return Chart(days, series)
 
 
@@ -102,11 +99,11 @@ def credits_of(sub_account: SubAccount) -> dict[str, Any]:
     agency = sub_account.agency
     days = _last_days(agency)
     month = clock.month_start(agency.time_zone).date()
-    used = credit_use.by_day(agency, min(days[0], month), sub_account=sub_account)
-    values = [used.get(day, {}).get(sub_account.public_id, 0) for day in days]
+    used = credit_use.by_day(sub_account, min(days[0], month))
+    values = [used.get(day, 0) for day in days]
     return {
         "wallet": sub_account.wallet(credit_use.UNIT),
-        "used_this_month": sum(of_day.get(sub_account.public_id, 0) for day, of_day in used.items() if day >= month),
+        "used_this_month": sum(amount for day, amount in used.items() if day >= month),
         "credit_chart": Chart(days, [("Credits used", values)]),
     }
 
@@ -144,7 +141,3 @@ def _has_second_factor(user: User) -> bool:
 def _last_days(agency: Agency) -> list[date]:
     today = clock.today_in(agency.time_zone)
     return [today - timedelta(days=distance) for distance in reversed(range(CHART_DAYS))]
-
-
-def _of(used: dict[date, dict[UUID, int]], day: date, public_ids: Iterable[UUID]) -> int:
-    return sum(used.get(day, {}).get(public_id, 0) for public_id in public_ids)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery import Task, shared_task
 
-from subaccounts import hop, provisioning
+from subaccounts import credit_use, hop, provisioning
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 
@@ -42,3 +42,8 @@ def keep_spares() -> None:
 @shared_task(expires=60)
 def forget_hops() -> None:
     hop.forget()
+
+
+@shared_task(expires=60)
+def fold_credit_use() -> None:
+    credit_use.sweep()

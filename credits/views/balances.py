@@ -26,7 +26,7 @@ from subaccounts import credit_use
 def home(request: HttpRequest) -> HttpResponse:
     agency = request.agency
     month = clock.month_start(agency.time_zone)
-    wallets = list(pools_of(agency))
+    wallets, used = list(pools_of(agency)), credit_use.by_unit(agency, month.date())
     outlooks, lapsed = grants.outlook(wallets), grants.lapsed(wallets, month)
     pools = [
         {
@@ -34,7 +34,7 @@ def home(request: HttpRequest) -> HttpResponse:
             "unit": wallet.unit,
             "outlook": outlooks[wallet.pk],
             "lapsed": lapsed.get(wallet.pk, 0),
-            "used": sum(credit_use.totals(credit_use.by_day(agency, month.date(), unit=wallet.unit_id)).values()),
+            "used": used[wallet.unit_id],
         }
         for wallet in wallets
     ]

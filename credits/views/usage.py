@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from agency.access import Can
 from agency.doors import agency_door
+from credits import totals as credit_totals
 from credits.models import Unit, Wallet
 from kit import clock
 from subaccounts import credit_use
@@ -28,8 +29,13 @@ def usage(request: HttpRequest) -> HttpResponse:
     unit = next((unit for unit in units if unit.code == request.GET.get("unit")), units[0])
     today = clock.today_in(agency.time_zone)
     days = [today - timedelta(days=back) for back in reversed(range(days_back))]
-    used = credit_use.by_day(agency, days[0], unit=unit.code)
-    totals = credit_use.totals(used)
+    counted = credit_use.days_of(agency)
+    totals = credit_totals.used(counted, unit.code, days[0], today)
+    by_client = credit_totals.used_by_day(counted, unit.code, days[0], today, among=list(totals))
+    used: dict[date, dict[UUID, int]] = {}
+    for public_id, of_client in by_client.items():
+        for day, amount in of_client.items():
+            used.setdefault(day, {})[public_id] = amount
     clients = {row.public_id: row for row in SubAccount.objects.of(agency).filter(public_id__in=totals)}
     own = dict(Wallet.objects.filter(owner_kind=Wallet.SUB_ACCOUNT, owner_id__in=totals, unit=unit).values_list("owner_id", "balance"))
     ranking = sorted(totals, key=lambda public_id: (-totals[public_id], str(public_id)))
