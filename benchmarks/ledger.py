@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -228,22 +229,28 @@ def django_rate(way: str, pool: str) -> float:
 
 
 def fill_statement(pool: str) -> None:
-    """One pool with `ENTRIES` lines in this month's partition, spread over a fortnight and 500 clients."""
+    """One pool with `ENTRIES` lines in this month's partition, spread over a fortnight, 500 clients, 5,000 contacts and 30 campaigns.
+
+    One in a thousand is a grant, one in 5,000 a call; the last tenth has no premium minute, so that looking for one goes far.
+    """
     execute(f"""
         SET synchronous_commit = off;
         INSERT INTO credits_entry (id, key, at, kind, unit_id, amount, from_wallet_id, from_balance, from_sequence, to_wallet_id, agency_id,
             sub_account_id, contact, campaign, bot, own_key, reference, memo, by_kind, by_id, by_label, on_behalf_of)
-        SELECT uuidv7(make_interval(secs => -(({ENTRIES} - n)::float * 1209600 / {ENTRIES}))), 'filled ' || n, now(), 'ai_reply', 'credit', 1,
-            '{pool}', 1, n, public.credits_book('used', 'credit'), '{pool}', md5('client ' || n % 500)::uuid, 'Pat Jones', '', 'Front desk',
-            false, '', '', 'system', '', 'benchmark', ''
+        SELECT uuidv7(make_interval(secs => -(({ENTRIES} - n)::float * 1209600 / {ENTRIES}))), 'filled ' || n, now(),
+            CASE WHEN n % 1000 = 0 THEN 'grant' WHEN n % 5000 = 1 THEN 'call' WHEN n % 3 = 0 THEN 'campaign_message' ELSE 'ai_reply' END,
+            CASE WHEN n % 700 = 1 AND n < {ENTRIES} * 0.9 THEN 'premium_minute' ELSE 'credit' END, 1,
+            '{pool}', 1, n, public.credits_book('used', 'credit'), '{pool}', md5('client ' || n % 500)::uuid, 'Pat Jones ' || n % 5000,
+            CASE WHEN n % 3 = 0 THEN 'Spring offer ' || n % 30 ELSE '' END, 'Front desk',
+            n % 40 = 0, '', '', 'system', '', 'benchmark', ''
         FROM generate_series(1, {ENTRIES}) AS n;
         UPDATE credits_wallet SET sequence = {ENTRIES} WHERE id = '{pool}';
-        ANALYZE credits_entry;
     """)
+    execute("VACUUM ANALYZE credits_entry")
 
 
 def statement_milliseconds(pool_id: str) -> dict[str, float]:
-    """Median database time (planning and execution) of a page: the newest, in the middle, the last; of agency, client and wallet."""
+    """Database time (planning and execution) of pages of each filter, the newest and in the middle; medians of 20."""
     import django
 
     django.setup()
@@ -251,24 +258,44 @@ def statement_milliseconds(pool_id: str) -> dict[str, float]:
 
     from credits import statement
     from credits.models import Entry, Wallet
+    from kit.ids import moment_of
 
     pool = Wallet.objects.get(pk=pool_id)
     agency = pool.agency_id
     assert agency is not None
-    client = Entry.objects.filter(agency_id=agency).values_list("sub_account_id", flat=True)[0]
     middle, last = (
         Entry.objects.filter(agency_id=agency, from_sequence=number).values_list("pk", flat=True)[0] for number in (ENTRIES // 2, 60)
     )
-    of_client = statement.Wish(client=client)
-    pages: dict[str, Callable[[], object]] = {
-        "newest": lambda: statement.page(agency, statement.Wish()),
-        "middle": lambda: statement.page(agency, statement.Wish(), before=middle),
-        "end": lambda: statement.page(agency, statement.Wish(), before=last),
-        "client, newest": lambda: statement.page(agency, of_client),
-        "client, end": lambda: statement.page(agency, of_client, before=last),
-        "wallet, newest": lambda: statement.of_wallet(pool),
-        "wallet, end": lambda: statement.of_wallet(pool, before=60),
+    client = Entry.objects.get(pk=middle).sub_account_id
+    old = {"since": moment_of(last), "until": moment_of(middle)}
+    wishes = {
+        "everything": statement.Wish(),
+        "a client": statement.Wish(client=client),
+        "days": statement.Wish(**old),
+        "a contact": statement.Wish(contact="Pat Jones 77"),
+        "a campaign": statement.Wish(campaign="Spring offer 9"),
+        "a kind there is much of": statement.Wish(kind="campaign_message"),
+        "a kind there is little of": statement.Wish(kind="call"),
+        "grants": statement.Wish(kind="grant"),
+        "own AI key": statement.Wish(own_key=True),
+        "without own AI key": statement.Wish(own_key=False),
+        "a unit": statement.Wish(unit="premium_minute"),
+        "the pool": statement.Wish(wallet=statement.POOL),
+        "own wallets, of which there are none": statement.Wish(wallet=statement.OWN),
+        "a client and own wallets": statement.Wish(client=client, wallet=statement.OWN),
+        "a contact of a client": statement.Wish(contact="Pat Jones 77", client=client),
+        "all filters": statement.Wish(
+            client=client, kind="call", unit="credit", wallet="pool", campaign="Spring offer 9", contact="Pat Jones 9", own_key=False, **old
+        ),
     }
+    pages: dict[str, Callable[[], object]] = {}
+    for name, wish in wishes.items():
+        pages[f"{name}, newest"] = partial(statement.page, agency, wish)
+        pages[f"{name}, middle"] = partial(statement.page, agency, wish, before=middle)
+    pages["everything, end"] = partial(statement.page, agency, statement.Wish(), before=last)
+    pages["everything, newer ones"] = partial(statement.page, agency, statement.Wish(), after=middle)
+    pages["by sequence, newest"] = partial(statement.of_wallet, pool)
+    pages["by sequence, end"] = partial(statement.of_wallet, pool, before=60)
     spent: list[float] = []
 
     def explained(run: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:

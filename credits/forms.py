@@ -1,11 +1,17 @@
 import re
+from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 
+from credits import statement
 from credits.models import LARGEST, Unit
 
+NOBODY = UUID(int=0)
 _WRITTEN_OUT = re.compile(r"[0-9]{1,15}(\.[0-9]+)?")
 
 _WHOLE = re.compile(r"[0-9]{1,9}")
@@ -60,3 +66,70 @@ class ThresholdForm(forms.Form):
         if steps > LARGEST:
             raise forms.ValidationError("This is more than a wallet can hold: give a smaller number.")
         return int(steps)
+
+
+class DayField(forms.DateField):
+    """A day between the years 2000 and 2100, so that no arithmetic with it leaves the calendar."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            required=False,
+            widget=forms.DateInput(attrs={"type": "date", "class": "input"}, format="%Y-%m-%d"),
+            input_formats=["%Y-%m-%d"],
+            error_messages={"invalid": "Give a day as year, month and day, such as 2026-03-01."},
+            validators=[
+                MinValueValidator(date(2000, 1, 1), "There is nothing before the year 2000."),
+                MaxValueValidator(date(2100, 12, 31), "There is nothing after the year 2100."),
+            ],
+            **kwargs,
+        )
+
+
+class StatementForm(forms.Form):
+    """What to look for on the statement, in an address: everything may be left empty. `client` is a public id, `search` a part of a name."""
+
+    client = forms.CharField(label="Client", required=False, max_length=40)
+    search = forms.CharField(label="Client", required=False, max_length=120)
+    kind = forms.ChoiceField(label="What", required=False, choices=[("", "Everything"), *statement.KINDS.items()])
+    unit = forms.ChoiceField(label="Unit", required=False)
+    wallet = forms.ChoiceField(label="Wallet", required=False, choices=[("", "All wallets"), *statement.WALLETS.items()])
+    own_key = forms.ChoiceField(
+        label="AI key", required=False, choices=[("", "Any AI key"), ("yes", "Own AI key"), ("no", "Without own AI key")]
+    )
+    contact = forms.CharField(label="Contact", required=False, max_length=160)
+    campaign = forms.CharField(label="Campaign", required=False, max_length=160)
+    first = DayField(label="From")
+    last = DayField(label="To")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.units = [(unit.code, unit.plural.capitalize()) for unit in Unit.objects.all()]
+        self.fields["unit"].choices = [("", "All units"), *self.units]  # type: ignore[attr-defined]  # the stubs know a plain field
+
+    def clean_client(self) -> UUID | None:
+        """Nonsense is nobody's id: it finds no line, rather than everybody's."""
+        typed = self.cleaned_data["client"]
+        try:
+            return UUID(typed) if typed else None
+        except ValueError:
+            return NOBODY
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        first, last = cleaned.get("first"), cleaned.get("last")
+        if first and last and first > last:
+            self.add_error("last", "The last day is before the first.")
+        return cleaned
+
+    def in_words(self) -> Iterator[tuple[str, str]]:
+        """The name of each filter that is set, clients aside, and what it asks for."""
+        for name, value in self.cleaned_data.items():
+            field = self.fields[name]
+            if not value or name in ("client", "search"):
+                continue
+            if isinstance(field, forms.ChoiceField):
+                yield name, str(dict(field.choices)[value])  # type: ignore[arg-type]  # pairs, none of them a group
+            elif isinstance(field, DayField):
+                yield name, f"{field.label} {value:%-d %b %Y}"
+            else:
+                yield name, f"{field.label}: {value}"

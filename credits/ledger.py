@@ -197,7 +197,8 @@ def grant(
     _check_amount(amount, least=1)
     if to.owner_kind == Wallet.BOOK:
         raise ValueError("a boundary account is not granted anything")
-    now, first_id = clock.now(), _entry_id()
+    now = clock.now()
+    first_id = _entry_id(now)
     if earlier := _claim(key, _content("grant", to.pk, amount, source), first_id):
         return Grant.objects.get(pk__in=Entry.objects.filter(pk=earlier).values("grant_id"))
     wallet = _locked([to.pk])[to.pk]
@@ -315,11 +316,11 @@ def spend_many(
     _check_sources(sources)
     for use in uses:
         _check_amount(use.amount, least=1)
-    head = sources[0].pk
+    head, now = sources[0].pk, clock.now()
     contents = [_content("spend", head, use.amount, kind, sub_account_id, use.contact, campaign, bot, False, use.reference) for use in uses]
     values: list[Any] = [
-        [source.pk for source in sources], [use.amount for use in uses], [use.key for use in uses], contents, [_entry_id() for _ in uses],
-        [use.contact[:160] for use in uses], [use.reference[:160] for use in uses], clock.now(), kind, sub_account_id,
+        [source.pk for source in sources], [use.amount for use in uses], [use.key for use in uses], contents, [_entry_id(now) for _ in uses],
+        [use.contact[:160] for use in uses], [use.reference[:160] for use in uses], now, kind, sub_account_id,
         campaign[:160], bot[:160], memo[:200], *_actor(by),
     ]  # fmt: skip
     with connection.cursor() as cursor:
@@ -402,7 +403,8 @@ def void(*, entry_key: str, key: str, by: Actor, memo: str = "") -> Posted:
     if original is None or original.entry_id is None:
         raise CannotVoid("There is nothing posted under this key. Nothing was changed.")
     entries = entries_from(original.entry_id)
-    now, first_id = clock.now(), _entry_id()
+    now = clock.now()
+    first_id = _entry_id(now)
     amount = sum(entry.amount for entry in entries)
     if earlier := _claim(key, _content("void", entry_key), first_id):
         return Posted(key, amount, earlier, True)
@@ -454,7 +456,8 @@ def transfer(*, source: Wallet, to: Wallet, pool: Wallet, amount: int, ratio: Fr
     """
     _check_amount(amount, least=1)
     _check_between(source, to, pool, ratio)
-    now, first_id = clock.now(), _entry_id()
+    now = clock.now()
+    first_id = _entry_id(now)
     if earlier := _claim(key, _content("transfer", source.pk, to.pk, amount), first_id):
         return _moved_earlier(key, earlier, source, to, pool)
     wallets = _locked({source.pk, to.pk, pool.pk})
@@ -487,7 +490,8 @@ def adjust(*, wallet: Wallet, amount: int, reason: str, key: str, by: Actor) -> 
     _check_amount(abs(amount), least=1)
     if wallet.owner_kind == Wallet.BOOK:
         raise ValueError("a boundary account is not adjusted")
-    now, first_id = clock.now(), _entry_id()
+    now = clock.now()
+    first_id = _entry_id(now)
     if earlier := _claim(key, _content("adjustment", wallet.pk, amount), first_id):
         return Posted(key, abs(amount), earlier, True)
     wallet = _without_expired(_locked([wallet.pk])[wallet.pk], now)
@@ -572,7 +576,8 @@ def _draw(
     content = _content(
         "spend" if until is None else "hold", sources[0].pk, amount, kind, sub_account_id, contact, campaign, bot, own_key, reference
     )
-    what: list[Any] = [[source.pk for source in sources], amount, key, content, first_id := _entry_id(), clock.now()]
+    now = clock.now()
+    what: list[Any] = [[source.pk for source in sources], amount, key, content, first_id := _entry_id(now), now]
     about: list[Any] = [kind, sub_account_id, contact[:160], campaign[:160], bot[:160], own_key, reference[:160], memo[:200], *_actor(by)]
     with connection.cursor() as cursor:
         if is_alone:
@@ -600,11 +605,12 @@ def _settle(
     hold: Hold, state: str, amount: int, by: Actor, contact: str = "", campaign: str = "", bot: str = "",
     own_key: bool | None = None, reference: str = "", memo: str = "",
 ) -> tuple[str, UUID | None]:  # fmt: skip
+    now = clock.now()
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT outcome, first_id FROM public.credits_settle(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [
-                hold.pk, state, amount, _entry_id(), clock.now(), contact[:160], campaign[:160], bot[:160], own_key,
+                hold.pk, state, amount, _entry_id(now), now, contact[:160], campaign[:160], bot[:160], own_key,
                 reference[:160], memo[:200], *_actor(by),
             ],
         )  # fmt: skip
@@ -616,7 +622,8 @@ def _settle(
 def _transfer(kind: str, source: Wallet, to: Wallet, amount: int, key: str, by: Actor, memo: str, sub_account_id: UUID) -> Posted:
     _check_amount(amount, least=1)
     _check_transfer(source, to)
-    now, first_id = clock.now(), _entry_id()
+    now = clock.now()
+    first_id = _entry_id(now)
     if earlier := _claim(key, _content(kind, source.pk, to.pk, amount), first_id):
         return Posted(key, amount, earlier, True)
     wallets = _locked([source.pk, to.pk])
@@ -886,9 +893,9 @@ def _content(*what: object) -> UUID:
     return UUID(bytes=blake2b("\x1f".join(map(str, what)).encode(), digest_size=16).digest())
 
 
-def _entry_id() -> UUID:
-    """A fresh id whose last two bytes are free for the legs of one key."""
-    return UUID(int=uuid7(clock.now().timestamp()).int & ~_LAST_LEG)
+def _entry_id(at: datetime) -> UUID:
+    """A fresh id of the entry's own moment, whose last two bytes are free for the legs of one key."""
+    return UUID(int=uuid7(at.timestamp()).int & ~_LAST_LEG)
 
 
 def _sub_account_of(wallet: Wallet) -> UUID | None:

@@ -12,6 +12,8 @@ from kit import clock
 from kit.ids import uuid7
 
 LARGEST = 10**15
+# The kinds of entries there are most of: no index of their own finds them, so that they cost no more to write.
+COMMON_USES = ("ai_reply", "campaign_message")
 
 
 class Unit(models.Model):
@@ -258,6 +260,11 @@ class Entry(models.Model):
             models.Index(fields=["sub_account_id", "id"], condition=Q(sub_account_id__isnull=False), name="entry_of_sub_account"),
             models.Index(fields=["from_wallet", "from_sequence"], condition=Q(from_sequence__isnull=False), name="entry_out_of_wallet"),
             models.Index(fields=["to_wallet", "to_sequence"], condition=Q(to_sequence__isnull=False), name="entry_into_wallet"),
+            models.Index(fields=["agency_id", "contact", "id"], condition=~Q(contact=""), name="entry_of_contact"),
+            models.Index(fields=["agency_id", "campaign", "id"], condition=~Q(campaign=""), name="entry_of_campaign"),
+            models.Index(fields=["agency_id", "kind", "id"], condition=~Q(kind__in=COMMON_USES), name="entry_of_kind"),
+            models.Index(fields=["sub_account_id", "kind", "id"], condition=~Q(kind__in=COMMON_USES), name="entry_of_sub_account_kind"),
+            models.Index(fields=["agency_id", "id"], condition=Q(own_key=True), name="entry_with_own_key"),
         ]
 
     def __str__(self) -> str:

@@ -1,15 +1,30 @@
-"""The statement: every line of an agency's books, the newest first, page by page without ever counting or skipping rows."""
+"""The statement: the lines of an agency's books, the newest first, page by page without ever counting or skipping rows.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+An entry's id begins with its own milliseconds, so a range of ids is a range of time, and a page goes on from an id. What an index
+finds is read from there. Whatever else was asked for is looked for within a bounded number of rows: a page that is not full then
+says how far back it looked.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
-from credits.models import Entry, Wallet
+from credits.models import COMMON_USES, Entry, Grant, Wallet
+from kit.ids import least_of, moment_of
 
 PAGE = 50
+# How many rows a page looks at where no index finds all that is asked for: some three milliseconds.
+REACH = 8000
+CHUNK = 1000
+CHUNK_REACH = 50_000
+POOL = "pool"
+OWN = "own"
+WALLETS = {POOL: "Agency pool", OWN: "Own wallets"}
 KINDS = {
     "ai_reply": "AI reply",
     "campaign_message": "Campaign message",
@@ -37,21 +52,34 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Wish:
-    """Which lines: of one client, of one kind; all where empty."""
+    """Which lines; all where empty. From `since` on, before `until`. `wallet` is `POOL` or `OWN`; contact and campaign are whole names."""
 
     client: UUID | None = None
     kind: str = ""
+    unit: str = ""
+    wallet: str = ""
+    campaign: str = ""
+    contact: str = ""
+    own_key: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An entry from the point of view of the wallet it changed: `change` is negative where units left, `balance` what was left."""
+    """An entry from the point of view of the wallet it changed: `change` is negative where units left, `balance` what was left.
+
+    `source` and `expires_at` are of the grant that gave the units, or received them.
+    """
 
     id: UUID
     at: datetime
     kind: str
     detail: str
     contact: str
+    campaign: str
+    bot: str
+    memo: str
     unit: str
     change: int
     balance: int
@@ -61,6 +89,8 @@ class Line:
     by: str
     on_behalf_of: str
     reference: str
+    source: str
+    expires_at: datetime | None
 
     @property
     def sign(self) -> str:
@@ -73,41 +103,49 @@ class Line:
 
 @dataclass(frozen=True)
 class Page:
+    """`older` and `newer` are the cursors to go on from. `looked_back_to` is set where the page is not full and yet not the last."""
+
     lines: list[Line]
-    next_cursor: UUID | None
+    older: UUID | None = None
+    newer: UUID | None = None
+    looked_back_to: datetime | None = None
 
 
-def page(agency_id: UUID, wish: Wish, *, before: UUID | None = None, size: int = PAGE) -> Page:
-    """The lines older than the line `before`, or the newest. One index scan of `size` rows at any depth.
+def between(first: date | None, last: date | None, zone: str) -> tuple[datetime | None, datetime | None]:
+    """The first moment of `first` and the first after `last`, as days of the time zone `zone`: what a `Wish` says of time."""
+    return _midnight(first, zone), _midnight(last + timedelta(days=1), zone) if last else None
 
-    An entry that moved units between the pool and a wallet is two lines, one for each side.
+
+def page(agency_id: UUID, wish: Wish, *, before: UUID | None = None, after: UUID | None = None, size: int = PAGE) -> Page:
+    """The `size` lines older than the entry `before`, or newer than `after`, or the newest. One bounded look, at any depth.
+
+    An entry that moved units between two wallets is two lines, one for each side, and counts as one.
     """
-    found = entries(agency_id, wish)
-    if before is not None:
-        found = found.filter(pk__lt=before)
-    rows = list(found[: size + 1])
-    lines = [line for entry in rows[:size] for line in _lines(entry)]
-    return Page(lines, rows[size - 1].pk if len(rows) > size else None)
+    search = _search(agency_id, wish)
+    if after is not None:
+        found, reached = _look(search, after, size, reach=REACH, upwards=True)
+        if reached is not None:
+            return Page(_lines(found[::-1], search), found[0].pk if found else after, found[-1].pk if len(found) == size else reached)
+        before = None
+    found, reached = _look(search, before, size, reach=REACH)
+    newer = found[0].pk if found and before is not None else None
+    looked_back_to = moment_of(reached) if reached is not None and len(found) < size else None
+    return Page(_lines(found, search), reached, newer, looked_back_to)
 
 
-def every(agency_id: UUID, wish: Wish, *, chunk: int = 1000) -> Iterator[Line]:
-    """All lines, read in pages as they are asked for."""
+def every(agency_id: UUID, wish: Wish, *, chunk: int = CHUNK) -> Iterator[Line]:
+    """All lines, read in chunks as they are asked for: memory stays the same, and no single query is long.
+
+    Entries never change and new ones come at the top, so nothing that stood there at the start is missed or told twice; what
+    was under way at that moment may or may not be among them.
+    """
+    search = _search(agency_id, wish)
     cursor: UUID | None = None
     while True:
-        part = page(agency_id, wish, before=cursor, size=chunk)
-        yield from part.lines
-        if part.next_cursor is None:
+        found, cursor = _look(search, cursor, chunk, reach=CHUNK_REACH)
+        yield from _lines(found, search)
+        if cursor is None:
             return
-        cursor = part.next_cursor
-
-
-def entries(agency_id: UUID, wish: Wish) -> QuerySet[Entry]:
-    found = Entry.objects.filter(agency_id=agency_id).select_related("from_wallet", "to_wallet").order_by("-pk")
-    if wish.client is not None:
-        found = found.filter(sub_account_id=wish.client)
-    if wish.kind:
-        found = found.filter(kind=wish.kind)
-    return found
 
 
 def of_wallet(wallet: Wallet, *, before: int | None = None, size: int = PAGE) -> list[Entry]:
@@ -118,36 +156,136 @@ def of_wallet(wallet: Wallet, *, before: int | None = None, size: int = PAGE) ->
     return sorted(found, key=lambda entry: -_sequence(entry, wallet))
 
 
-def _sequence(entry: Entry, wallet: Wallet) -> int:
-    return (entry.from_sequence if entry.from_wallet_id == wallet.pk else entry.to_sequence) or 0
+# --- How ----------------------------------------------------------------------------------------------------------------
 
 
-def _lines(entry: Entry) -> list[Line]:
-    """The entry as each wallet sees it that it changed, the one that gave first."""
-    return [
-        _line(entry, leaves=leaves)
-        for leaves, sequence in ((True, entry.from_sequence), (False, entry.to_sequence))
-        if sequence is not None
+_LOOK = """
+SELECT * FROM (
+    SELECT credits_entry.*, {wanted} AS is_wanted, row_number() OVER (ORDER BY id {order}) AS place
+    FROM public.credits_entry WHERE {found_by} ORDER BY id {order} LIMIT {reach}
+) AS looked WHERE is_wanted OR place = {reach} ORDER BY id {order} LIMIT {most}
+"""
+_OF_POOL = "(from_wallet_id = ANY(%s::uuid[]) OR to_wallet_id = ANY(%s::uuid[]))"
+_OF_OWN = "(from_sequence IS NOT NULL AND from_wallet_id <> ALL(%s::uuid[]) OR to_sequence IS NOT NULL AND to_wallet_id <> ALL(%s::uuid[]))"
+
+
+@dataclass
+class _Conditions:
+    """Conditions that all hold, with their parameters."""
+
+    texts: list[str] = field(default_factory=list)
+    params: list[Any] = field(default_factory=list)
+
+    def add(self, text: str, *params: Any) -> None:
+        self.texts.append(text)
+        self.params += params
+
+    def __str__(self) -> str:
+        return " AND ".join(self.texts) or "true"
+
+
+@dataclass
+class _Search:
+    """`found_by` is what one index finds, in the order of ids; `wanted` is what is asked of each row it finds."""
+
+    pools: list[UUID]
+    wallet: str
+    found_by: _Conditions
+    wanted: _Conditions
+
+
+def _search(agency_id: UUID, wish: Wish) -> _Search:
+    pools = list(Wallet.objects.filter(owner_kind=Wallet.AGENCY, owner_id=agency_id).values_list("pk", flat=True))
+    search = _Search(pools, wish.wallet, _Conditions(), _Conditions())
+    search.found_by.add("agency_id = %s", agency_id)
+    if wish.since is not None:
+        search.found_by.add("id >= %s", least_of(wish.since))
+    if wish.until is not None:
+        search.found_by.add("id < %s", least_of(wish.until))
+    # In the order in which their indexes find fewer rows; the first of them is used.
+    indexed: list[tuple[str, Any]] = [
+        ("contact = %s", wish.contact),
+        ("campaign = %s", wish.campaign),
+        ("kind = %s", wish.kind if wish.kind not in COMMON_USES else ""),
+        ("sub_account_id = %s", wish.client),
     ]
+    asked = [(text, value) for text, value in indexed if value]
+    for text, value in asked[:1]:
+        search.found_by.add(text, value)
+    for text, value in asked[1:]:
+        search.wanted.add(text, value)
+    if wish.own_key is not None:
+        (search.wanted if asked or not wish.own_key else search.found_by).add("own_key" if wish.own_key else "NOT own_key")
+    if wish.kind in COMMON_USES:
+        search.wanted.add("kind = %s", wish.kind)
+    if wish.unit:
+        search.wanted.add("unit_id = %s", wish.unit)
+    if wish.wallet:
+        search.wanted.add(_OF_POOL if wish.wallet == POOL else _OF_OWN, pools, pools)
+    return search
 
 
-def _line(entry: Entry, *, leaves: bool) -> Line:
-    wallet = entry.from_wallet if leaves else entry.to_wallet
+def _look(search: _Search, cursor: UUID | None, size: int, *, reach: int, upwards: bool = False) -> tuple[list[Entry], UUID | None]:
+    """The next entries that are wanted, at most `size` among at most `reach` rows, and the id to go on from: None at the end.
+
+    The last row within reach comes back whether it is wanted or not, for it says where the look ended.
+    """
+    reach = reach if search.wanted.texts else size + 1
+    found_by = _Conditions([*search.found_by.texts], [*search.found_by.params])
+    if cursor is not None:
+        found_by.add("id > %s" if upwards else "id < %s", cursor)
+    # Every part is written here; what came from outside is a parameter.
+    sql = _LOOK.format(wanted=search.wanted, found_by=found_by, order="ASC" if upwards else "DESC", reach=reach, most=size + 1)
+    rows: list[Any] = list(Entry.objects.raw(sql, [*search.wanted.params, *found_by.params]))
+    wanted = [row for row in rows if row.is_wanted]
+    if len(wanted) > size:
+        return wanted[:size], wanted[size - 1].pk
+    return wanted, rows[-1].pk if rows and rows[-1].place == reach else None
+
+
+def _lines(entries: Sequence[Entry], search: _Search) -> list[Line]:
+    """Each entry as each wallet sees it that it changed and that is asked for, the one that gave first."""
+    pools = set(search.pools)
+    grants = _grants(entries)
+    lines = []
+    for entry in entries:
+        for wallet, sequence, leaves in (
+            (entry.from_wallet_id, entry.from_sequence, True),
+            (entry.to_wallet_id, entry.to_sequence, False),
+        ):
+            is_pool = wallet in pools
+            if sequence is not None and search.wallet in ("", POOL if is_pool else OWN):
+                grant_id = entry.grant_id if leaves else entry.to_grant_id or entry.grant_id
+                lines.append(_line(entry, grants.get(grant_id) if grant_id else None, leaves=leaves, is_pool=is_pool))
+    return lines
+
+
+def _grants(entries: Iterable[Entry]) -> dict[UUID, Grant]:
+    ids = {pk for entry in entries for pk in (entry.grant_id, entry.to_grant_id) if pk}
+    return Grant.objects.only("source", "expires_at").in_bulk(ids) if ids else {}
+
+
+def _line(entry: Entry, grant: Grant | None, *, leaves: bool, is_pool: bool) -> Line:
     return Line(
         id=entry.pk,
         at=entry.at,
         kind=KINDS.get(entry.kind, entry.kind.replace("_", " ").capitalize()),
         detail=_detail(entry),
         contact=entry.contact,
+        campaign=entry.campaign,
+        bot=entry.bot,
+        memo=entry.memo,
         unit=entry.unit_id,
         change=-entry.amount if leaves else entry.amount,
         balance=(entry.from_balance if leaves else entry.to_balance) or 0,
-        is_pool=wallet.owner_kind == Wallet.AGENCY,
+        is_pool=is_pool,
         own_key=entry.own_key,
         sub_account_id=entry.sub_account_id,
         by=entry.by_label,
         on_behalf_of=entry.on_behalf_of,
         reference=entry.reference,
+        source=SOURCES.get(grant.source, grant.source.capitalize()) if grant else "",
+        expires_at=grant.expires_at if grant else None,
     )
 
 
@@ -156,3 +294,11 @@ def _detail(entry: Entry) -> str:
     source = SOURCES.get(entry.reference, "") if entry.kind == "grant" else ""
     said = entry.memo.lower()
     return " · ".join([*(part for part in (source, entry.campaign, entry.bot) if part.lower() not in said), *filter(None, [entry.memo])])
+
+
+def _sequence(entry: Entry, wallet: Wallet) -> int:
+    return (entry.from_sequence if entry.from_wallet_id == wallet.pk else entry.to_sequence) or 0
+
+
+def _midnight(day: date | None, zone: str) -> datetime | None:
+    return datetime.combine(day, time.min, tzinfo=ZoneInfo(zone)) if day else None

@@ -2,7 +2,10 @@
 
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def uuid7(at: float | None = None) -> UUID:
@@ -15,3 +18,13 @@ def uuid7(at: float | None = None) -> UUID:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return UUID(int=value)
+
+
+def least_of(moment: datetime) -> UUID:
+    """A value below every `uuid7` of this moment's millisecond and above every earlier one."""
+    return UUID(int=max(0, (moment - _EPOCH) // timedelta(milliseconds=1)) << 80)
+
+
+def moment_of(id: UUID) -> datetime:
+    """When a `uuid7` was made, to the millisecond, in UTC."""
+    return _EPOCH + timedelta(milliseconds=id.int >> 80)
