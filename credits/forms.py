@@ -27,7 +27,7 @@ class AmountField(forms.DecimalField):
 
 
 class WholeAmountField(forms.CharField):
-    """A whole number from 1 to 999,999,999, written in the digits 0 to 9 and nothing else."""
+    """A whole number from 1 to 999,999,999, written in the digits 0 to 9 and nothing else; 0 where it may be empty and is."""
 
     default_error_messages = {"invalid": "Enter a whole number from 1 to 999,999,999, in digits only. Nothing was moved."}
 
@@ -36,6 +36,8 @@ class WholeAmountField(forms.CharField):
 
     def clean(self, value: Any) -> int:
         typed = super().clean(value)
+        if not typed and not self.required:
+            return 0
         if not _WHOLE.fullmatch(typed) or int(typed) == 0:
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
         return int(typed)

@@ -29,6 +29,8 @@ DEEDS = {
     "member.joined": "added {subject} to the team",
     "credits.allocated": "moved {subject} out of the pool",
     "credits.reclaimed": "took back {subject}",
+    "credits.moved": "moved {subject}",
+    "prices.changed": "changed the prices of {subject}",
     "credit_alert.changed": "changed a credit alert",
     "session.refused": "had a copied session refused",
     "chatbot.created": "made the chatbot {subject}",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -9,10 +10,13 @@ from django import forms
 from django.conf import settings
 from django.urls import reverse_lazy
 
-from credits.forms import WholeAmountField
+from credits.forms import AmountField, WholeAmountField
+from credits.prices import HIGHEST_MARKUP
 from kit.units import in_words
 from subaccounts.allocating import TOP_UP, Balance, Movement, planned
 from subaccounts.models import SubAccount, Suspension
+from subaccounts.moving import Balance as Has
+from subaccounts.pricing import PriceRow, RateRow, plain_number
 
 _ADDRESS = re.compile(r"://|\bwww\.|@", re.IGNORECASE)
 # A typed name fills the field of the web address, where that is still empty.
@@ -163,6 +167,90 @@ class AllocationForm(forms.Form):
     def _offer(self, balance: Balance) -> str:
         there = in_words(balance.movable(self.kind), balance.unit)
         return f"{there} {'in the pool' if self.kind == TOP_UP else 'can be taken back'}"
+
+
+class MoveForm(forms.Form):
+    """From where to where, and how many whole units of each. The choices are what the picker offers, whoever was chosen among them."""
+
+    find_source = forms.CharField(label="Find the account to move from", max_length=120, required=False, widget=forms.SearchInput)
+    source = forms.ChoiceField(label="Move from")
+    find_to = forms.CharField(label="Find the account to move to", max_length=120, required=False, widget=forms.SearchInput)
+    to = forms.ChoiceField(label="Move to")
+
+    def __init__(
+        self, data: Mapping[str, Any] | None = None, *, sides: Mapping[str, list[tuple[str, str]]], has: list[Has], **kwargs: Any
+    ) -> None:
+        super().__init__(data, **kwargs)
+        self.has = has
+        for side, choices in sides.items():
+            field = self.fields[side]
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = [("", "Choose an account"), *choices]
+            field.error_messages["invalid_choice"] = "Choose an account of your agency."
+        for one in has:
+            help_text = f"{in_words(one.movable, one.unit)} can be moved."
+            self.fields[f"amount_{one.unit.code}"] = WholeAmountField(
+                label=one.unit.plural[:1].upper() + one.unit.plural[1:], required=False, help_text=help_text
+            )
+
+    @property
+    def amount_fields(self) -> list[forms.BoundField]:
+        return [self[f"amount_{one.unit.code}"] for one in self.has]
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """What is to be moved, in smallest steps by unit."""
+        typed = {one.unit.code: self.cleaned_data[f"amount_{one.unit.code}"] * one.unit.steps for one in self.has}
+        return {code: steps for code, steps in typed.items() if steps}
+
+    def refuse(self, problems: Mapping[str, str]) -> None:
+        for code, problem in problems.items():
+            self.add_error(f"amount_{code}", problem)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("source") and cleaned.get("source") == cleaned.get("to"):
+            self.add_error("to", "Choose another account than the one to move from.")
+        if not self.errors and not self.steps:
+            raise forms.ValidationError("Enter how many units to move, of at least one unit.")
+        return cleaned
+
+
+class PricesForm(forms.Form):
+    """The markups and rates of an agency or of one client. An empty field takes over what is above it."""
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, prices: list[PriceRow], rates: list[RateRow]) -> None:
+        super().__init__(data)
+        self.rates = {row.kind.code: row for row in rates}
+        self.prices = prices
+        for price in prices:
+            self.fields[f"markup_{price.unit.code}"] = AmountField(
+                label=f"Markup on {price.unit.plural}", required=False, min_value=0, max_value=HIGHEST_MARKUP, decimal_places=2,
+                initial=price.own, widget=forms.TextInput(attrs={"inputmode": "decimal", "placeholder": plain_number(price.inherited)}),
+            )  # fmt: skip
+        for rate in rates:
+            self.fields[f"rate_{rate.kind.code}"] = AmountField(
+                label=f"{rate.unit.plural[:1].upper()}{rate.unit.plural[1:]} per {rate.kind.counted}", required=False, min_value=0,
+                decimal_places=2, initial=None if rate.own is None else rate.shown(rate.own),
+                widget=forms.TextInput(attrs={"inputmode": "decimal", "placeholder": plain_number(rate.shown(rate.inherited))}),
+            )  # fmt: skip
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        for code, row in self.rates.items():
+            if (wish := cleaned.get(f"rate_{code}")) is not None and (problem := row.problem_with(wish)):
+                self.add_error(f"rate_{code}", problem)
+        return cleaned
+
+    @property
+    def markups(self) -> dict[str, Decimal | None]:
+        return {price.unit.code: self.cleaned_data[f"markup_{price.unit.code}"] for price in self.prices}
+
+    @property
+    def steps(self) -> dict[str, int | None]:
+        """The rates in smallest steps by kind."""
+        typed = {code: self.cleaned_data[f"rate_{code}"] for code in self.rates}
+        return {code: None if wish is None else int(wish * self.rates[code].unit.steps) for code, wish in typed.items()}
 
 
 class SuspendForm(forms.Form):

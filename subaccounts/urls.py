@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from credits.views import grants
+from credits.views import grants, prices
 from subaccounts.views import allocation, detail, entering, home, list, opening, suspension
 
 urlpatterns = [
@@ -17,6 +17,7 @@ urlpatterns = [
     path("sub-accounts/<uuid:public_id>/edit/", detail.sub_account_edit, name="sub_account_edit"),
     path("sub-accounts/<uuid:public_id>/allocation/", allocation.allocation, name="allocation"),
     path("sub-accounts/<uuid:public_id>/grants/<slug:unit>/", grants.of_sub_account, name="sub_account_grants"),
+    path("sub-accounts/<uuid:public_id>/prices/", prices.of_client, name="sub_account_prices"),
     path("sub-accounts/<uuid:public_id>/suspension/", suspension.suspension, name="suspension"),
     path("sub-accounts/<uuid:public_id>/restoration/", suspension.restoration, name="restoration"),
     path("sub-accounts/<uuid:public_id>/enter/", entering.sub_account_enter, name="sub_account_enter"),

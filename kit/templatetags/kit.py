@@ -110,6 +110,12 @@ def money(amount_minor: int | None, currency: str) -> str:
 
 
 @register.filter
+def unit_price(price: Decimal | None, currency: str) -> str:
+    """What one unit costs, in major units of `currency`; parts of a minor unit are shown where there are any."""
+    return NOTHING if price is None else money_words.price_in_words(price, currency, LOCALE)
+
+
+@register.filter
 def percent(part: Any, whole: Any) -> str:
     """`part` of `whole`, rounded to a whole percent; a dash when there is no whole."""
     return f"{round(Decimal(part) * 100 / Decimal(whole))} %" if whole else NOTHING
