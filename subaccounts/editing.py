@@ -19,6 +19,7 @@ EDITABLE = (
     "postal_code",
     "description",
     "pool_fallback",
+    "balance_visibility",
 )
 
 

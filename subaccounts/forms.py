@@ -100,6 +100,7 @@ class EditForm(forms.ModelForm):
             "postal_code",
             "description",
             "pool_fallback",
+            "balance_visibility",
         )
         labels = {
             "contact_first_name": "First name",
@@ -108,17 +109,34 @@ class EditForm(forms.ModelForm):
             "state": "State or region",
             "description": "Business description",
             "pool_fallback": "When its own credits are used up",
+            "balance_visibility": "What the client sees of its balance",
         }
         help_texts = {
             "name": "What you and the client see everywhere.",
             "contact_email": "For your records; it changes nobody's login.",
+            "balance_visibility": "It acts at once, in the workspace, its files and its mails. A client never sees your pool or your other clients.",
         }
-        widgets = {"pool_fallback": forms.RadioSelect, "description": forms.Textarea(attrs={"rows": 3})}
+        widgets = {
+            "pool_fallback": forms.RadioSelect,
+            "balance_visibility": forms.RadioSelect,
+            "description": forms.Textarea(attrs={"rows": 3}),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in ("name", "business_name", "contact_first_name", "contact_last_name"):
             self.fields[name].validators.append(plain)
+        visibility = self.fields["balance_visibility"]
+        assert isinstance(visibility, forms.ChoiceField)
+        visibility.choices = self._visibilities()
+
+    def _visibilities(self) -> list[tuple[str, str]]:
+        by_mode = "shown, because it is reselling" if self.instance.credit_mode == SubAccount.RESELLING else "hidden, because it is manual"
+        return [
+            (SubAccount.BY_MODE, f"As the credit mode says: {by_mode}"),
+            (SubAccount.SHOWN, "Shown: its own balances, what they are made of and when they expire, its statement, an alert of its own"),
+            (SubAccount.HIDDEN, "Hidden: only what it used, when and for what; no balance anywhere"),
+        ]
 
 
 class AllocationForm(forms.Form):

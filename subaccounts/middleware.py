@@ -35,6 +35,7 @@ log = structlog.get_logger("canopy.hosts")
 METHODS = ["GET", "HEAD", "POST"]
 STAMP = "stamp"
 SEEN_EVERY_SECONDS = 60
+TOLD_BY = ("credit_mode", "balance_visibility", "pool_fallback")
 
 
 NOWHERE = """<!doctype html>
@@ -232,8 +233,9 @@ class PersonMiddleware:
             return
         request.agency = site.agency
         if user.realm_id == site.sub_account.agency_id:
-            access = Access.objects.filter(sub_account=site.sub_account, user=user).first()
+            access = Access.objects.select_related("sub_account").filter(sub_account=site.sub_account, user=user).first()
             if access is not None:
+                renew(site.sub_account, access.sub_account)
                 request.capabilities = CAPABILITIES[Role(access.role)]
             return
         self._recognise_assist(request, site.sub_account)
@@ -241,13 +243,21 @@ class PersonMiddleware:
     def _recognise_assist(self, request: HttpRequest, sub_account: SubAccount) -> None:
         """An agency user on a workspace's host: only with an open assist, and only while their membership allows it."""
         begun = request.session.get("assist")
-        assist = Assist.objects.filter(public_id=begun, user=request.user, sub_account=sub_account).first() if begun else None
+        open_here = Assist.objects.select_related("sub_account").filter(user=request.user, sub_account=sub_account)
+        assist = open_here.filter(public_id=begun).first() if begun else None
         if assist is None or not assist.is_open or not may_enter(request.user, sub_account):
             logout(request)
             return
+        renew(sub_account, assist.sub_account)
         request.assist = assist
         request.capabilities = ASSISTING
         request.actor = request.user.as_actor(on_behalf_of=sub_account.name, address=client_address(request))
+
+
+def renew(sub_account: SubAccount, stored: SubAccount) -> None:
+    """What a person here is told by, as it stands now: the object of a request may be as old as the host cache."""
+    for field in TOLD_BY:
+        setattr(sub_account, field, getattr(stored, field))
 
 
 def may_enter(user: User, sub_account: SubAccount) -> bool:

@@ -141,6 +141,13 @@ class SubAccount(TenantMixin):
         return self.balance_visibility == self.SHOWN
 
     @property
+    def visibility_in_words(self) -> str:
+        """What the client sees of its units, and why."""
+        seen = "Its usage and its own balances" if self.shows_balance else "Its usage, no balance"
+        why = f"because it is in {self.credit_mode} mode" if self.balance_visibility == self.BY_MODE else "chosen for this client"
+        return f"{seen} ({why})"
+
+    @property
     def pays_from_pool(self) -> bool:
         return self.pool_fallback != self.FALLBACK_OFF
 
