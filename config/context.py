@@ -39,6 +39,7 @@ WORKSPACE_SECTIONS: tuple[Row, ...] = (
     ("Inbox", "inbox", "conversation_list", Can.SEE_WORKSPACE),
     ("Leads", "user-plus", "lead_list", Can.SEE_WORKSPACE),
     ("Chatbots", "chat-bubble-left-right", "chatbot_list", Can.SEE_WORKSPACE),
+    ("Credits", "circle-stack", "workspace_credits", Can.SEE_WORKSPACE),
     ("Usage", "chart-bar", "workspace_usage", Can.SEE_WORKSPACE),
     ("Settings", "cog-6-tooth", "workspace_settings", Can.MANAGE_WORKSPACE),
 )
@@ -160,8 +161,15 @@ class Frame:
     @cached_property
     def sections(self) -> list[Link]:
         """Only pages that exist and that this person may open; the longest address that leads here is the current one."""
-        rows = WORKSPACE_SECTIONS if self.sub_account else AGENCY_SECTIONS
+        rows = self._workspace_rows() if self.sub_account else AGENCY_SECTIONS
         return self._links((name, icon, self._url(url_name)) for name, icon, url_name, can in rows if can in self.capabilities)
+
+    def _workspace_rows(self) -> list[Row]:
+        """A client that sees its balances has Credits, its usage among them; another has Usage."""
+        if not self.sub_account or not self.capabilities:
+            return []
+        absent = "workspace_usage" if self.sub_account.shows_balance else "workspace_credits"
+        return [row for row in WORKSPACE_SECTIONS if row[2] != absent]
 
     def _links(self, rows: Iterable[tuple[str, str, str]]) -> list[Link]:
         known = [(name, icon, url) for name, icon, url in rows if url]
@@ -169,7 +177,10 @@ class Frame:
         return [Link(name, url, icon, url == current) for name, icon, url in known]
 
     def _leads_here(self, url: str) -> bool:
-        return self.request.path == url or (url != "/" and self.request.path.startswith(url))
+        here = self.request.path
+        if self.sub_account and url == self._url("workspace_credits") and here.startswith(self._url("workspace_usage")):
+            return True  # where there are balances, usage is one of their tabs
+        return here == url or (url != "/" and here.startswith(url))
 
     # --- the switcher
 

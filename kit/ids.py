@@ -8,6 +8,14 @@ from uuid import UUID
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def uuid_of(text: str) -> UUID | None:
+    """The id that is written there, or None where it is none: for what an address or a form says."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 def uuid7(at: float | None = None) -> UUID:
     """A UUID version 7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then 74 random bits.
 

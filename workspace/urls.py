@@ -2,11 +2,17 @@
 
 from django.urls import path
 
-from workspace.views import chatbots, faqs, home, inbox, widget
+from workspace.views import chatbots, credits, faqs, home, inbox, usage, widget
 
 urlpatterns = [
     path("", home.workspace_home, name="workspace_home"),
-    path("usage/", home.workspace_usage, name="workspace_usage"),
+    path("usage/", usage.workspace_usage, name="workspace_usage"),
+    path("usage/uses/", usage.workspace_uses, name="workspace_uses"),
+    path("usage/uses.csv", usage.workspace_uses_csv, name="workspace_uses_csv"),
+    path("credits/", credits.workspace_credits, name="workspace_credits"),
+    path("credits/statement/", credits.workspace_statement, name="workspace_statement"),
+    path("credits/statement.csv", credits.workspace_statement_csv, name="workspace_statement_csv"),
+    path("credits/alerts/<slug:unit>/", credits.workspace_alert, name="workspace_alert"),
     path("settings/", home.workspace_settings, name="workspace_settings"),
     path("inbox/", inbox.conversation_list, name="conversation_list"),
     path("inbox/<uuid:public_id>/", inbox.conversation_thread, name="conversation_thread"),

@@ -13,6 +13,7 @@ from credits import grants
 from credits.models import Wallet
 from credits.views.balances import pools_of
 from kit import clock
+from kit.ids import uuid_of
 from subaccounts.views.detail import sub_account_of
 
 
@@ -34,7 +35,7 @@ def of_sub_account(request: HttpRequest, public_id: UUID, unit: str) -> HttpResp
 
 def _made_of(request: HttpRequest, wallet: Wallet) -> dict[str, Any]:
     cursor = request.GET.get("cursor", "")
-    page = grants.page(wallet, after=_uuid(cursor))
+    page = grants.page(wallet, after=uuid_of(cursor))
     return {
         "wallet": wallet,
         "unit": wallet.unit,
@@ -45,10 +46,3 @@ def _made_of(request: HttpRequest, wallet: Wallet) -> dict[str, Any]:
         "first_url": request.path if cursor else "",
         "next_url": f"{request.path}?cursor={page.next_cursor}" if page.next_cursor else "",
     }
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

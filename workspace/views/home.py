@@ -1,4 +1,4 @@
-"""A workspace's home, its usage and its settings."""
+"""A workspace's home and its settings."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,11 +15,8 @@ from kit import clock
 from subaccounts import figures
 from subaccounts.doors import workspace_door
 from subaccounts.models import SubAccount
-from workspace import usage
 from workspace.forms import SettingsForm
 from workspace.models import Chatbot, Conversation, Faq, Lead
-
-RANGES = [("7", "7 days"), ("30", "30 days"), ("90", "90 days")]
 
 
 @workspace_door(Can.SEE_WORKSPACE)
@@ -82,26 +79,6 @@ def next_steps(chatbots: list[Chatbot]) -> list[dict[str, Any]]:
         },
     ]
     return [] if all(step["is_done"] for step in steps) else steps
-
-
-@workspace_door(Can.SEE_WORKSPACE)
-@require_GET
-def workspace_usage(request: HttpRequest) -> HttpResponse:
-    sub_account = request.site.sub_account
-    chosen = request.GET.get("range", "30")
-    chosen = chosen if chosen in dict(RANGES) else "30"
-    today = clock.today_in(sub_account.agency.time_zone)
-    first = today - timedelta(days=int(chosen) - 1)
-    context = {
-        "ranges": RANGES,
-        "chosen": chosen,
-        "usage": usage.of(sub_account, first, today),
-        "figures": figures.total(sub_account, first, today),
-        "shows_balance": sub_account.credit_mode == SubAccount.RESELLING,
-    }
-    if context["shows_balance"]:
-        context["balance"] = sub_account.wallet("credit").available
-    return render(request, "workspace/usage.html", context)
 
 
 @workspace_door(Can.MANAGE_WORKSPACE)
