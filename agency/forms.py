@@ -1,6 +1,8 @@
 """Forms of people and agencies. Those that look somebody up by address do it in the realm of the request's host."""
 
 import re
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -18,12 +20,15 @@ from allauth.mfa.webauthn.internal import auth as webauthn
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from agency.models import Agency, User
+from agency.alerting import Channel
+from agency.models import Agency, Category, Membership, User
 from agency.models.user import normal_address
 from agency.realms import MAX_PASSWORD_LENGTH
+from credits.forms import AmountField, WholeAmountField
 
 CURRENCIES = [
     ("USD", "US dollar (USD)"),
@@ -286,3 +291,65 @@ class NewAgencyForm(forms.Form):
 
     def clean_slug(self) -> str:
         return self.cleaned_data["slug"].strip().lower()
+
+
+# --- Alerts --------------------------------------------------------------------------------------------------------------
+
+
+class AlertChannelsForm(forms.Form):
+    """A pair of boxes for each category: by e-mail, in the app. `words` says of each when it comes."""
+
+    def __init__(self, *args: Any, words: Mapping[str, str], channels: Mapping[str, Channel], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.words = words
+        for category in words:
+            name, now = Category(category).label, channels[category]
+            self.fields[f"mail_{category}"] = forms.BooleanField(required=False, initial=now.by_mail, label=f"{name} by e-mail")
+            self.fields[f"app_{category}"] = forms.BooleanField(required=False, initial=now.in_app, label=f"{name} in the app")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What the table shows, a row for each category."""
+        return [
+            {"label": Category(category).label, "text": text, "boxes": [self[f"mail_{category}"], self[f"app_{category}"]]}
+            for category, text in self.words.items()
+        ]
+
+    def channels(self) -> dict[str, Channel]:
+        chosen = self.cleaned_data
+        return {category: Channel(chosen[f"mail_{category}"], chosen[f"app_{category}"]) for category in self.words}
+
+
+class AlertsForm(AlertChannelsForm):
+    """The same for an agency's team, with who is mailed and what counts as unusual."""
+
+    recipients = forms.ModelMultipleChoiceField(
+        label="Who gets the mails",
+        queryset=Membership.objects.none(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Choose nobody, and the Owner and all Admins get them. An Agency Member is told only about clients granted to them.",
+    )
+    spike_factor = AmountField(
+        label="More than how many times a usual day",
+        min_value=Decimal("1.01"),
+        max_value=100,
+        decimal_places=2,
+        error_messages={
+            "invalid": "Enter a number from 1.01 to 100, for instance 3.",
+            "min_value": "On an ordinary day a client may use as much as usual: give a number from 1.01 to 100.",
+            "max_value": "Give a number from 1.01 to 100.",
+            "max_decimal_places": "Give at most two decimals.",
+        },
+        help_text="A usual day is the median of the 14 days before.",
+    )
+    spike_least = WholeAmountField(
+        label="And more than how many units",
+        error_messages={"invalid": "Enter a whole number from 1 to 999,999,999, in digits only."},
+        help_text="So that one reply instead of none is no alarm. Whole units: credits, minutes, packs.",
+    )
+
+    def __init__(self, *args: Any, team: QuerySet[Membership], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["recipients"]
+        field.queryset = team
+        field.label_from_instance = lambda member: f"{member.user.name} ({member.get_role_display()})"

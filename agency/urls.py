@@ -17,7 +17,9 @@ from django.urls import URLPattern, path
 from agency.access import Can
 from agency.doors import agency_door, person_door
 from agency.views import agencies as agency_views
+from agency.views import alert_settings as alert_settings_views
 from agency.views import entrance as entrance_views
+from agency.views import notices as notice_views
 from kit.doors import open_door
 
 NOT_YET_KNOWN = "nobody is signed in yet; the record is written when a password or an address changes"
@@ -99,5 +101,9 @@ platform: list[URLPattern] = [
     ),
     path("agency/new/address/", person_door("suggests an address for a new agency")(agency_views.suggest), name="agency_new_address"),
     path("settings/", agency_door(Can.MANAGE_AGENCY)(agency_views.settings), name="agency_settings"),
+    path("settings/alerts/", alert_settings_views.alert_settings, name="alert_settings"),
+    path("notices/", notice_views.notices, name="notices"),
+    path("notices/read/", notice_views.notices_read, name="notices_read"),
+    path("notices/<uuid:public_id>/read/", notice_views.notice_read, name="notice_read"),
     path("settings/roles/", agency_door(Can.SEE_AGENCY)(agency_views.roles), name="agency_roles"),
 ]

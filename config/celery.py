@@ -35,6 +35,8 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "open the ledger's coming months": ("credits.tasks.open_months", crontab(hour="2", minute="50")),
     "audit the books": ("credits.tasks.audit", crontab(hour="3", minute="30")),
     "forget tokens between hosts": ("subaccounts.tasks.forget_hops", crontab(hour="3", minute="40")),
+    "tell of low balances and limits": ("subaccounts.tasks.tell_alerts", 60),
+    "look for unusual use": ("subaccounts.tasks.look_for_spikes", 600),
     "keep spare workspaces": ("subaccounts.tasks.keep_spares", 60),
 }
 # A look that nobody had time for is not worth having later; a nightly one is, for some hours.

@@ -4,7 +4,7 @@ Nothing is computed until a template asks, so a page without the frame costs no 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -13,11 +13,13 @@ from django.db.models import F
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
+from agency import notices
 from agency.access import Can, Role
 from agency.models import Agency
+from agency.notices import Reader
 from credits.models import Wallet
 from kit.units import figure
-from subaccounts import switching
+from subaccounts import inbox, switching
 from subaccounts.models import Access, Assist, SubAccount
 from whitelabel.resolve import Brand, brand_for
 
@@ -29,6 +31,7 @@ Row = tuple[str, str, str, Can]
 
 AGENCY_SECTIONS: tuple[Row, ...] = (
     ("Home", "home", "agency_home", Can.SEE_AGENCY),
+    ("Notices", "bell", "notices", Can.SEE_AGENCY),
     ("Sub-accounts", "building-office-2", "sub_account_list", Can.SEE_AGENCY),
     ("Credits", "circle-stack", "credits_home", Can.SEE_CREDITS),
     ("Plan", "credit-card", "plan", Can.MANAGE_PLAN),
@@ -36,6 +39,7 @@ AGENCY_SECTIONS: tuple[Row, ...] = (
 )
 WORKSPACE_SECTIONS: tuple[Row, ...] = (
     ("Home", "home", "workspace_home", Can.SEE_WORKSPACE),
+    ("Notices", "bell", "notices", Can.SEE_WORKSPACE),
     ("Inbox", "inbox", "conversation_list", Can.SEE_WORKSPACE),
     ("Leads", "user-plus", "lead_list", Can.SEE_WORKSPACE),
     ("Chatbots", "chat-bubble-left-right", "chatbot_list", Can.SEE_WORKSPACE),
@@ -57,6 +61,7 @@ class Link:
     url: str
     icon: str
     is_current: bool = False
+    count: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,8 @@ class Frame:
     def sections(self) -> list[Link]:
         """Only pages that exist and that this person may open; the longest address that leads here is the current one."""
         rows = self._workspace_rows() if self.sub_account else AGENCY_SECTIONS
-        return self._links((name, icon, self._url(url_name)) for name, icon, url_name, can in rows if can in self.capabilities)
+        links = self._links((name, icon, self._url(url_name)) for name, icon, url_name, can in rows if can in self.capabilities)
+        return [replace(link, count=self.unread_figure) if link.url == self.notices_url and self.unread else link for link in links]
 
     def _workspace_rows(self) -> list[Row]:
         """A client that sees its balances has Credits, its usage among them; another has Usage."""
@@ -181,6 +187,27 @@ class Frame:
         if self.sub_account and url == self._url("workspace_credits") and here.startswith(self._url("workspace_usage")):
             return True  # where there are balances, usage is one of their tabs
         return here == url or (url != "/" and here.startswith(url))
+
+    # --- the bell
+
+    @property
+    def notices_url(self) -> str:
+        return self._url("notices")
+
+    @cached_property
+    def unread(self) -> int:
+        """How many notices this person has not read here, `notices.COUNTED` at most. One query."""
+        if not self.person or not self.agency:
+            return 0
+        membership = getattr(self.request, "membership", None)
+        if self.sub_account:
+            reader = Reader(self.person, self.agency, self.sub_account.public_id)
+            return notices.count_unread(inbox.of_client(self.sub_account), reader) if Can.SEE_WORKSPACE in self.capabilities else 0
+        return notices.count_unread(inbox.of_member(membership), Reader(self.person, self.agency)) if membership else 0
+
+    @property
+    def unread_figure(self) -> str:
+        return f"{notices.COUNTED - 1}+" if self.unread >= notices.COUNTED else str(self.unread)
 
     # --- the switcher
 

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,12 @@ from credits.models import LARGEST, Unit
 
 NOBODY = UUID(int=0)
 _WRITTEN_OUT = re.compile(r"[0-9]{1,15}(\.[0-9]+)?")
+
+_THRESHOLD_ERRORS = {
+    "invalid": "Enter a number above zero in at most 15 digits, for instance 250. Leave it empty for no alert.",
+    "min_value": "Nothing is below zero: leave it empty for no alert.",
+    "max_decimal_places": "Give at most two decimals.",
+}
 
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
@@ -46,7 +52,14 @@ class WholeAmountField(forms.CharField):
 class ThresholdForm(forms.Form):
     """The low-balance alert of one pool, typed in whole units."""
 
-    low_at = AmountField(label="Alert below", required=False, min_value=0, decimal_places=2, help_text="Leave it empty for no alert.")
+    low_at = AmountField(
+        label="Alert below",
+        required=False,
+        min_value=0,
+        decimal_places=2,
+        help_text="Leave it empty for no alert.",
+        error_messages=_THRESHOLD_ERRORS,
+    )
 
     def __init__(self, *args: Any, unit: Unit, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -57,17 +70,52 @@ class ThresholdForm(forms.Form):
             field.widget.attrs["step"] = 1
 
     def clean_low_at(self) -> int | None:
-        wish: Decimal | None = self.cleaned_data["low_at"]
-        if wish is None:
-            return None
-        steps = wish * self.unit.steps
-        if steps == 0:
-            raise forms.ValidationError("Nothing is below zero: leave it empty for no alert.")
-        if steps != int(steps):
-            raise forms.ValidationError(f"There are no parts of a {self.unit.name}: give a whole number.")
-        if steps > LARGEST:
-            raise forms.ValidationError("This is more than a wallet can hold: give a smaller number.")
-        return int(steps)
+        return threshold_steps(self.cleaned_data["low_at"], self.unit)
+
+
+class ThresholdsForm(forms.Form):
+    """The low-balance alerts of one owner, a field for each unit, typed in whole units. `now` has today's in smallest steps."""
+
+    def __init__(self, *args: Any, units: Iterable[Unit], now: Mapping[str, int], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.units = list(units)
+        for unit in self.units:
+            at = now.get(unit.code)
+            self.fields[unit.code] = AmountField(
+                label=f"Below how many {unit.plural}",
+                required=False,
+                min_value=0,
+                decimal_places=2,
+                initial=None if at is None else Decimal(at) / unit.steps,
+                error_messages=_THRESHOLD_ERRORS,
+            )
+            if unit.steps == 1:
+                self.fields[unit.code].widget.attrs["step"] = 1
+
+    def clean(self) -> dict[str, int | None]:
+        """Each unit's alert in smallest steps, None for no alert."""
+        cleaned: dict[str, int | None] = {}
+        for unit in self.units:
+            if unit.code in self.cleaned_data:
+                try:
+                    cleaned[unit.code] = threshold_steps(self.cleaned_data[unit.code], unit)
+                except forms.ValidationError as error:
+                    self.add_error(unit.code, error)
+        return cleaned
+
+
+def threshold_steps(wish: Decimal | None, unit: Unit) -> int | None:
+    """`wish` whole units in smallest steps; ValidationError for what no balance can fall below, or is no number of steps."""
+    if wish is None:
+        return None
+    steps = wish * unit.steps
+    if steps == 0:
+        raise forms.ValidationError("Nothing is below zero: leave it empty for no alert.")
+    if steps != int(steps):
+        raise forms.ValidationError(f"There are no parts of a {unit.name}: give a whole number.")
+    if steps > LARGEST:
+        raise forms.ValidationError("This is more than a wallet can hold: give a smaller number.")
+    return int(steps)
 
 
 class DayField(forms.DateField):

@@ -32,6 +32,8 @@ DEEDS = {
     "credits.moved": "moved {subject}",
     "prices.changed": "changed the prices of {subject}",
     "credit_alert.changed": "changed a credit alert",
+    "alerts.changed": "chose which alerts reach {subject}",
+    "alert_rules.changed": "changed who gets alerts and what counts as unusual use",
     "session.refused": "had a copied session refused",
     "chatbot.created": "made the chatbot {subject}",
     "chatbot.changed": "changed the chatbot {subject}",

@@ -1,7 +1,7 @@
 """How many credits the clients of an agency used, out of the ledger's totals: exact at every moment, however many entries there are."""
 
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Collection, Iterable
+from datetime import date, timedelta
 from uuid import UUID
 
 from django.db.models import F, OuterRef, Subquery
@@ -36,6 +36,20 @@ def by_day(sub_account: SubAccount, first: date, *, unit: str = UNIT) -> dict[da
     agency = sub_account.agency
     found = totals.used_by_day(days_of(agency), unit, first, _today(agency), among=[sub_account.public_id])
     return found.get(sub_account.public_id, {})
+
+
+def today(agency: Agency, unit: str) -> dict[UUID, int]:
+    """What each sub-account used of `unit` today; who used nothing is left out."""
+    day = _today(agency)
+    return totals.used(days_of(agency), unit, day, day)
+
+
+def days_before(agency: Agency, unit: str, days: int, *, among: Collection[UUID]) -> dict[UUID, list[int]]:
+    """What each of some sub-accounts used of `unit` on each of the `days` before today, those without use included."""
+    last = _today(agency) - timedelta(days=1)
+    span = [last - timedelta(days=distance) for distance in range(days)]
+    found = totals.used_by_day(days_of(agency), unit, span[-1], last, among=list(among))
+    return {public_id: [found.get(public_id, {}).get(day, 0) for day in span] for public_id in among}
 
 
 def by_unit(agency: Agency, first: date) -> dict[str, int]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery import Task, shared_task
 
-from subaccounts import credit_use, hop, provisioning
+from subaccounts import alert_mails, alerts, credit_use, hop, provisioning
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 
@@ -47,3 +47,14 @@ def forget_hops() -> None:
 @shared_task(expires=60)
 def fold_credit_use() -> None:
     credit_use.sweep()
+
+
+@shared_task(expires=60)
+def tell_alerts() -> None:
+    alerts.sweep()
+    alert_mails.send_due()
+
+
+@shared_task(expires=300)
+def look_for_spikes() -> None:
+    alerts.look_for_spikes()

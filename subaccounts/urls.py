@@ -3,7 +3,7 @@
 from django.urls import path
 
 from credits.views import grants, prices
-from subaccounts.views import allocation, detail, entering, home, list, opening, suspension
+from subaccounts.views import alerts, allocation, detail, entering, home, list, opening, suspension
 
 urlpatterns = [
     path("home/", home.agency_home, name="agency_home"),
@@ -18,6 +18,7 @@ urlpatterns = [
     path("sub-accounts/<uuid:public_id>/allocation/", allocation.allocation, name="allocation"),
     path("sub-accounts/<uuid:public_id>/grants/<slug:unit>/", grants.of_sub_account, name="sub_account_grants"),
     path("sub-accounts/<uuid:public_id>/prices/", prices.of_client, name="sub_account_prices"),
+    path("sub-accounts/<uuid:public_id>/alerts/", alerts.sub_account_alerts, name="sub_account_alerts"),
     path("sub-accounts/<uuid:public_id>/suspension/", suspension.suspension, name="suspension"),
     path("sub-accounts/<uuid:public_id>/restoration/", suspension.restoration, name="restoration"),
     path("sub-accounts/<uuid:public_id>/enter/", entering.sub_account_enter, name="sub_account_enter"),

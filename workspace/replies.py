@@ -17,7 +17,7 @@ from credits import ledger, rates
 from credits.models import Hold
 from kit import clock, durable
 from kit.actor import Actor
-from subaccounts import figures, lifecycle
+from subaccounts import alerts, figures, lifecycle
 from subaccounts.models import SubAccount
 from workspace import conversations, limits, responder, visitors
 from workspace.models import Chatbot, Contact, Conversation, Faq, Message
@@ -72,6 +72,8 @@ def reply(
             return Reply(question, "")
         except CannotPay as refusal:
             log.info("no reply", code=refusal.code)
+            if isinstance(refusal, ledger.InsufficientCredits):
+                alerts.stopped(sub_account)
             conversations.unanswered(question)
             return Reply(question, sub_account.unavailable_message)
     raise ledger.HoldClosed

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from workspace.views import chatbots, credits, faqs, home, inbox, usage, widget
+from workspace.views import chatbots, credits, faqs, home, inbox, notices, usage, widget
 
 urlpatterns = [
     path("", home.workspace_home, name="workspace_home"),
@@ -14,6 +14,10 @@ urlpatterns = [
     path("credits/statement.csv", credits.workspace_statement_csv, name="workspace_statement_csv"),
     path("credits/alerts/<slug:unit>/", credits.workspace_alert, name="workspace_alert"),
     path("settings/", home.workspace_settings, name="workspace_settings"),
+    path("settings/alerts/", notices.alert_settings, name="alert_settings"),
+    path("notices/", notices.notices, name="notices"),
+    path("notices/read/", notices.notices_read, name="notices_read"),
+    path("notices/<uuid:public_id>/read/", notices.notice_read, name="notice_read"),
     path("inbox/", inbox.conversation_list, name="conversation_list"),
     path("inbox/<uuid:public_id>/", inbox.conversation_thread, name="conversation_thread"),
     path("inbox/<uuid:public_id>/answer/", inbox.conversation_answer, name="conversation_answer"),
