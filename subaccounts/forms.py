@@ -200,6 +200,7 @@ class MoveForm(forms.Form):
     ) -> None:
         super().__init__(data, **kwargs)
         self.has = has
+        self.offers = max(map(len, sides.values()))
         for side, choices in sides.items():
             field = self.fields[side]
             assert isinstance(field, forms.ChoiceField)
@@ -243,15 +244,14 @@ class PricesForm(forms.Form):
         self.prices = prices
         for price in prices:
             self.fields[f"markup_{price.unit.code}"] = AmountField(
-                label=f"Markup on {price.unit.plural}", required=False, min_value=0, max_value=HIGHEST_MARKUP, decimal_places=2,
-                initial=price.own, widget=forms.TextInput(attrs={"inputmode": "decimal", "placeholder": plain_number(price.inherited)}),
-            )  # fmt: skip
+                label=f"Markup on {price.unit.plural}", min_value=0, max_value=HIGHEST_MARKUP, **_beside(price.own, price.inherited)
+            )
         for rate in rates:
+            label = f"{rate.unit.plural} per {rate.kind.counted}"
+            own = None if rate.own is None else rate.shown(rate.own)
             self.fields[f"rate_{rate.kind.code}"] = AmountField(
-                label=f"{rate.unit.plural[:1].upper()}{rate.unit.plural[1:]} per {rate.kind.counted}", required=False, min_value=0,
-                decimal_places=2, initial=None if rate.own is None else rate.shown(rate.own),
-                widget=forms.TextInput(attrs={"inputmode": "decimal", "placeholder": plain_number(rate.shown(rate.inherited))}),
-            )  # fmt: skip
+                label=label[:1].upper() + label[1:], min_value=0, **_beside(own, rate.shown(rate.inherited))
+            )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -269,6 +269,16 @@ class PricesForm(forms.Form):
         """The rates in smallest steps by kind."""
         typed = {code: self.cleaned_data[f"rate_{code}"] for code in self.rates}
         return {code: None if wish is None else int(wish * self.rates[code].unit.steps) for code, wish in typed.items()}
+
+
+def _beside(own: Decimal | None, inherited: Decimal) -> dict[str, Any]:
+    """A field that may be empty and then shows what holds without it."""
+    return {
+        "required": False,
+        "decimal_places": 2,
+        "initial": None if own is None else plain_number(own),
+        "widget": forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "placeholder": plain_number(inherited)}),
+    }
 
 
 class SuspendForm(forms.Form):

@@ -46,6 +46,11 @@ class Account:
         return self.sub_account.name if self.sub_account else "The pool"
 
     @property
+    def label(self) -> str:
+        """The name in a list of names."""
+        return f"{self.name} (your own account)" if self.sub_account and self.sub_account.is_primary else self.name
+
+    @property
     def owner_id(self) -> UUID:
         return self.sub_account.public_id if self.sub_account else self.agency.public_id
 

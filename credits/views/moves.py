@@ -18,6 +18,7 @@ from subaccounts import moving
 from subaccounts.forms import MoveForm
 from subaccounts.models import SubAccount
 
+FEW = 12  # what one sees in a list at a glance
 _SIDES = ("source", "to")
 _TOO_OLD = "This review is no longer valid. Nothing was moved. Choose and review again."
 
@@ -69,7 +70,8 @@ def _review(request: HttpRequest, plan: moving.Plan, *, problem: str = "", statu
 
 
 def _choose(request: HttpRequest, form: MoveForm, *, problem: str = "", status: int = 200) -> HttpResponse:
-    return render(request, "credits/move.html", {"form": form, "problem": problem}, status=status)
+    is_searchable = form.offers > FEW or any(request.GET.get(f"find_{side}") for side in _SIDES)
+    return render(request, "credits/move.html", {"form": form, "problem": problem, "is_searchable": is_searchable}, status=status)
 
 
 def _back(plan: moving.Plan) -> str:
@@ -90,7 +92,7 @@ def _form(request: HttpRequest, source: moving.Account | None, to: moving.Accoun
 def _offered(request: HttpRequest, search: str, chosen: moving.Account | None) -> list[tuple[str, str]]:
     open_to = SubAccount.objects.open_to(request.membership)
     found = moving.accounts(request.agency, open_to, search.replace("\x00", "").strip()[:120])
-    named = {account.code: account.name for account in [*([chosen] if chosen else []), *found]}
+    named = {account.code: account.label for account in [*([chosen] if chosen else []), *found]}
     return list(named.items())
 
 

@@ -57,8 +57,8 @@ def test_m03_a_hundred_minutes_at_20_cents_are_shown_as_eighty_at_25_and_moved_s
     assert "100 premium minutes → 80 premium minutes" in page
     assert "Price at Acme Plumbing $0.20 base price" in page
     assert "Price at Koala Legal $0.25 base price + 25 %" in page
-    assert "Acme Plumbing 100 → 0" in page
-    assert "Koala Legal 0 → 80" in page
+    assert "Balance of Acme Plumbing 100 → 0" in page
+    assert "Balance of Koala Legal 0 → 80" in page
     assert minutes(cast) == (6000, 0)
 
     done = text(confirm(nora, shown))

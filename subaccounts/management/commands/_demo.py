@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -20,10 +21,11 @@ from agency import audit
 from agency.models import Agency, Membership, Plan, User
 from billing import plans
 from credits import ledger
+from credits.models import Unit
 from kit import clock
 from kit.actor import Actor, system
 from kit.models import OutboxMessage
-from subaccounts import assist, lifecycle, opening
+from subaccounts import allocating, assist, lifecycle, moving, opening, pricing
 from subaccounts.management.commands import _demo_cast as cast
 from subaccounts.models import Access, SubAccount
 from subaccounts.tenancy import enter
@@ -31,6 +33,7 @@ from workspace import chatbots, conversations, imports, leads, replies, visitors
 from workspace.models import Chatbot, Contact, Conversation, Faq, Lead
 
 DAYS = 30
+MINUTE = "premium_minute"
 FAQS = Path(settings.BASE_DIR) / "demo" / "faqs"
 STORY = system("Demo data")
 DICE = random.Random(2026)
@@ -257,11 +260,38 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
         visit = assist.begin(user=adam, sub_account=acme)
     with clock.at(until - timedelta(days=4) + timedelta(minutes=14)):
         assist.end(assist=visit, by=adam.as_actor(on_behalf_of=acme.name))
+    _move_minutes(agency, places, until - timedelta(days=6))
     for place in places[:2]:
         _work_on_inbox(place, until - timedelta(hours=1))
     for hours, user in enumerate(User.objects.order_by("id"), 2):
         User.objects.filter(pk=user.pk).update(last_login=until - timedelta(hours=5 * hours))
     Agency.objects.filter(pk=agency.pk).update(trial_ends_at=until + timedelta(days=settings.TRIAL_DAYS))
+
+
+def _move_minutes(agency: Agency, places: list[Place], at: datetime) -> None:
+    """Koala Legal pays a quarter more for a premium minute than Acme Plumbing does, who let it have 40 of theirs."""
+    nora = _owner(agency).as_actor()
+    acme, koala = (moving.Account(agency, place.sub_account) for place in places[:2])
+    with clock.at(at):
+        ledger.grant(
+            to=agency.pool(MINUTE), amount=500 * 60, source="purchase", key="demo:northlight:minutes", memo="Premium minutes", by=nora
+        )
+        pricing.save(agency=agency, markups={"credit": Decimal(20)}, steps={}, by=nora)
+        pricing.save(agency=agency, sub_account=koala.sub_account, markups={MINUTE: Decimal(25)}, steps={}, by=nora)
+    with clock.at(at + timedelta(minutes=3)):
+        unit = Unit.objects.get(code=MINUTE)
+        allocating.move(
+            act=allocating.TOP_UP,
+            sub_account=places[0].sub_account,
+            unit=unit,
+            amount=140 * 60,
+            key=UUID(int=DICE.getrandbits(128)),
+            by=nora,
+        )
+    with clock.at(at + timedelta(hours=2)):
+        reviewed = moving.read(moving.planned(acme, koala, {MINUTE: 40 * 60}).signed())
+        assert reviewed is not None
+        moving.move(source=acme, to=koala, reviewed=reviewed, by=nora)
 
 
 def _work_on_inbox(place: Place, at: datetime) -> None:
