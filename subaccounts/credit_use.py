@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable
 from datetime import date, timedelta
 from uuid import UUID
 
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import F, OuterRef, Subquery, Value
+from django.db.models.functions import Coalesce
 
 from agency.models import Agency
 from credits import totals
@@ -62,7 +63,7 @@ def by_unit(agency: Agency, first: date) -> dict[str, int]:
 def sweep() -> int:
     """Have every agency's days counted in its time zone, and fold what is not in the totals yet; how many lines that was."""
     newest = Calendar.objects.filter(agency_id=OuterRef("public_id")).order_by("-id").values("time_zone")[:1]
-    for agency in Agency.objects.annotate(counted_in=Subquery(newest)).exclude(counted_in=F("time_zone")):
+    for agency in Agency.objects.annotate(counted_in=Coalesce(Subquery(newest), Value(""))).exclude(counted_in=F("time_zone")):
         totals.keep_days(agency.public_id, agency.time_zone)
     return totals.fold()
 

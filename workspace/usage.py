@@ -41,10 +41,10 @@ class Usage:
 
 def of(sub_account: SubAccount, first: date, last: date, unit: Unit) -> Usage:
     """Uses of `unit` from `first` to `last`, the day of today (days in the agency's time zone, both included)."""
-    used = credit_use.by_day(sub_account.agency, first, sub_account=sub_account, unit=unit.code)
+    used = credit_use.by_day(sub_account, first, unit=unit.code)
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     kinds, chatbots = _shares(sub_account, first, unit.code)
-    return Usage(unit, [(day, used.get(day, {}).get(sub_account.public_id, 0)) for day in days], kinds, chatbots)
+    return Usage(unit, [(day, used.get(day, 0)) for day in days], kinds, chatbots)
 
 
 def _shares(sub_account: SubAccount, first: date, unit: str) -> tuple[list[Share], list[Share]]:

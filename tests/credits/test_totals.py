@@ -24,6 +24,8 @@ from credits import checks, ledger, totals
 from credits.books import USED, VOIDED, book
 from credits.models import Calendar, DayTotal, Entry, Fold, Wallet
 from kit import clock
+from subaccounts import credit_use
+from tests.cast import Cast
 from tests.credits.conftest import TESTS, Books, Client, fresh_key, give, use
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -327,3 +329,14 @@ def test_a_fold_that_is_killed_has_folded_all_of_a_step_or_nothing(committed_boo
     totals.fold()
     assert checks.audit() == []
     assert Wallet.objects.get(pk=committed_books.pool.pk).sequence == Fold.objects.get(wallet_id=committed_books.pool.pk).sequence
+
+
+def test_the_sweep_counts_every_agencys_days_in_its_time_zone(cast: Cast) -> None:
+    use([cast.northlight.pool("credit")], 3, sub_account_id=cast.acme.public_id)
+
+    credit_use.sweep()
+
+    calendar = Calendar.objects.get(agency_id=cast.northlight.public_id)
+    assert (calendar.time_zone, calendar.is_ready) == ("Europe/Stockholm", True)
+    assert Fold.objects.filter(calendar=calendar, wallet=cast.northlight.pool("credit")).exists()
+    assert credit_use.sweep() == 0
