@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce
 from credits import statement
 from credits.models import Entry, Grant, Wallet
 from kit import clock
+from kit.ids import least_of
 
 PAGE = 50
 SOON = (7, 30)
@@ -101,7 +102,7 @@ def lapsed(wallets: Iterable[Wallet], since: datetime) -> dict[UUID, int]:
     """What has gone from each wallet to the breakage account since `since`, by the wallet's id; nothing is left out. One query."""
     found = list(wallets)
     entries = Entry.objects.filter(kind="expiry", agency_id__in={wallet.agency_id for wallet in found}, from_wallet__in=found)
-    entries = entries.filter(pk__gte=UUID(int=int(since.timestamp() * 1000) << 80))
+    entries = entries.filter(pk__gte=least_of(since))
     return dict(entries.values_list("from_wallet_id").annotate(Sum("amount")).order_by())
 
 

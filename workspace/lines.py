@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 
 from credits.books import USED, VOIDED, book
 from credits.models import Entry, Unit, Wallet
+from kit.ids import least_of
 from subaccounts.models import SubAccount
 from workspace import balances
 
@@ -119,15 +120,10 @@ def _entries(sub_account: SubAccount, wish: Wish, only_uses: bool) -> QuerySet[E
         found = found.filter(contact=wish.contact)
     zone = ZoneInfo(sub_account.agency.time_zone)
     if wish.first:
-        found = found.filter(pk__gte=_least_id(wish.first, zone))
+        found = found.filter(pk__gte=least_of(datetime.combine(wish.first, time.min, zone)))
     if wish.last:
-        found = found.filter(pk__lt=_least_id(wish.last + timedelta(days=1), zone))
+        found = found.filter(pk__lt=least_of(datetime.combine(wish.last + timedelta(days=1), time.min, zone)))
     return found.select_related("from_wallet", "to_wallet").order_by("-pk")
-
-
-def _least_id(day: date, zone: ZoneInfo) -> UUID:
-    """Below every entry of the day and above those before: an entry's id begins with its milliseconds."""
-    return UUID(int=int(datetime.combine(day, time.min, zone).timestamp() * 1000) << 80)
 
 
 def _told(posting: list[Entry], sub_account: SubAccount, only_uses: bool) -> Iterator[Line]:
