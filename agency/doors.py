@@ -1,13 +1,17 @@
-"""The doors of the platform's host: `person_door` for anyone signed in, `agency_door` for an agency's team."""
+"""The doors of the platform's hosts: `person_door` for anyone signed in, `agency_door` for an agency's team, `staff_door` for staff."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import urlencode
 
+from agency import security
 from agency.access import Can
 from kit.doors import Door, View, hang, to_sign_in
 
@@ -43,6 +47,33 @@ def agency_door(can: Can, *, unaudited: str = "") -> Callable[[View], View]:
             return view(request, *args, **kwargs)
 
         hang(inside, Door("agency", can.value, unaudited))
+        return inside  # type: ignore[return-value]
+
+    return decorate
+
+
+def staff_door(reason: str, *, unaudited: str = "") -> Callable[[View], View]:
+    """Staff on their own host, in a session opened with a second factor. Who has none is sent to set one up first.
+
+    What else a page takes is a permission of Django's, asked for by the page itself.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if request.site.kind != "staff" or not request.user.is_authenticated:
+                return to_sign_in(request)
+            opened = security.used_second_factor(request) and security.has_second_factor(request.user)
+            if not opened and request.method not in ("GET", "HEAD"):
+                raise PermissionDenied("Show your second factor first. Nothing was changed.")
+            if not security.has_second_factor(request.user):
+                messages.warning(request, "Staff work with a second factor. Add a passkey or an authenticator app to go on.")
+                return redirect("mfa_index")
+            if not opened:
+                return redirect(f"{reverse('mfa_reauthenticate')}?{urlencode({'next': request.get_full_path()})}")
+            return view(request, *args, **kwargs)
+
+        hang(inside, Door("staff", reason, unaudited))
         return inside  # type: ignore[return-value]
 
     return decorate

@@ -27,7 +27,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from agency.alerting import Channel
 from agency.models import Agency, Category, Membership, User
 from agency.models.user import normal_address
-from agency.realms import MAX_PASSWORD_LENGTH
+from agency.realms import MAX_PASSWORD_LENGTH, known_at
 from credits.forms import AmountField, WholeAmountField
 
 CURRENCIES = [
@@ -107,7 +107,7 @@ class ResetPasswordForm(account_forms.ResetPasswordForm):
 
     def clean_email(self) -> str:
         address = normal_address(self.cleaned_data["email"])
-        user = User.objects.known_as(address, realm=context.request.site.realm)
+        user = known_at(context.request.site, address)
         self.users = [user] if user is not None and user.is_active else []
         return address
 

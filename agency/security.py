@@ -3,7 +3,12 @@
 from typing import Any
 
 from allauth.account import signals as account
+from allauth.account.authentication import get_authentication_records
+from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa import signals as mfa
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
+from allauth.usersessions.models import UserSession
 from django.http import HttpRequest
 
 from agency import audit
@@ -34,10 +39,30 @@ def record(action: str, *, user: User, request: HttpRequest, after: dict[str, An
     audit.record(action, by=user.as_actor(address=client_address(request)), agency=agency_of(user), subject=user.email, after=after)
 
 
+def has_second_factor(user: User) -> bool:
+    return is_mfa_enabled(user)
+
+
+def used_second_factor(request: HttpRequest) -> bool:
+    """Whether this very session was opened, or confirmed since, with a second factor."""
+    return any(record.get("method") == "mfa" for record in get_authentication_records(request, request.user))
+
+
+def _first_factor_made(sender: Any, *, request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
+    """Who has just shown the first second factor of a member of staff has used it; sessions opened before it existed end."""
+    factors = Authenticator.objects.filter(user=user).exclude(type=Authenticator.Type.RECOVERY_CODES)
+    if not user.is_staff or authenticator.type == Authenticator.Type.RECOVERY_CODES or factors.exclude(pk=authenticator.pk).exists():
+        return
+    record_authentication(request, user, "mfa", id=authenticator.pk, type=authenticator.type)
+    for other in UserSession.objects.filter(user=user).exclude(session_key=request.session.session_key):
+        other.end()
+
+
 def watch() -> None:
     """Connect every signal of `RECORDED`; called once, when the apps are ready."""
     for signal, action in RECORDED:
         signal.connect(_recorder(action), weak=False, dispatch_uid=action)
+    mfa.authenticator_added.connect(_first_factor_made, dispatch_uid="first factor of staff")
 
 
 def _recorder(action: str) -> Any:

@@ -33,6 +33,7 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "expire grants and holds": ("credits.tasks.expire_due", 300),
     "fold the use of credits into totals": ("subaccounts.tasks.fold_credit_use", 60),
     "open the ledger's coming months": ("credits.tasks.open_months", crontab(hour="2", minute="50")),
+    "open wallets of units that were added": ("credits.tasks.open_missing_wallets", crontab(minute="15")),
     "audit the books": ("credits.tasks.audit", crontab(hour="3", minute="30")),
     "forget tokens between hosts": ("subaccounts.tasks.forget_hops", crontab(hour="3", minute="40")),
     "tell of low balances and limits": ("subaccounts.tasks.tell_alerts", 60),

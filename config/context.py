@@ -47,6 +47,7 @@ WORKSPACE_SECTIONS: tuple[Row, ...] = (
     ("Usage", "chart-bar", "workspace_usage", Can.SEE_WORKSPACE),
     ("Settings", "cog-6-tooth", "workspace_settings", Can.MANAGE_WORKSPACE),
 )
+STAFF_SECTIONS = (("Staff admin", "building-library", "admin:index"),)
 PERSON_LINKS = (
     ("Sign-in and security", "shield-check", "mfa_index"),
     ("Password", "key", "account_change_password"),
@@ -157,7 +158,7 @@ class Frame:
             return Place(self.sub_account.name, "Workspace", is_sub_account=True)
         if self.agency:
             return Place(self.agency.name, f"{self.agency.plan.name} plan", is_sub_account=False)
-        return Place(self.brand.name, "", is_sub_account=False)
+        return Place(self.brand.name, "Staff" if self.site_kind == "staff" else "", is_sub_account=False)
 
     @property
     def agency_name(self) -> str:
@@ -166,6 +167,8 @@ class Frame:
     @cached_property
     def sections(self) -> list[Link]:
         """Only pages that exist and that this person may open; the longest address that leads here is the current one."""
+        if self.site_kind == "staff":
+            return self._links((name, icon, self._url(url_name)) for name, icon, url_name in STAFF_SECTIONS)
         rows = self._workspace_rows() if self.sub_account else AGENCY_SECTIONS
         links = self._links((name, icon, self._url(url_name)) for name, icon, url_name, can in rows if can in self.capabilities)
         return [replace(link, count=self.unread_figure) if link.url == self.notices_url and self.unread else link for link in links]

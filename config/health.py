@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Callable, Iterator
 
 import redis
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
@@ -43,7 +44,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 def may_have_certificate(request: HttpRequest) -> HttpResponse | None:
-    """Whether Caddy may get a certificate for `?domain=`: 200 for our own name and for workspaces' names, else 404.
+    """Whether Caddy may get a certificate for `?domain=`: 200 for our own names and for workspaces' names, else 404.
 
     Only for neighbours on a private network that did not come through a proxy; for anybody else this address does not exist.
     """
@@ -54,7 +55,7 @@ def may_have_certificate(request: HttpRequest) -> HttpResponse | None:
 
 
 def _is_ours(name: str) -> bool:
-    if name == settings.BASE_DOMAIN.partition(":")[0]:
+    if name in (settings.BASE_DOMAIN.partition(":")[0], settings.STAFF_HOST.partition(":")[0]):
         return True
     try:
         return Domain.objects.filter(domain=name, tenant__status=SubAccount.READY).exists()
@@ -88,7 +89,7 @@ def migrations_applied() -> bool:
     if _applied:
         return True
     loader = MigrationLoader(connection)
-    shared = {name.rpartition(".")[2] for name in settings.SHARED_APPS}
+    shared = {app.label for app in apps.get_app_configs() if app.name not in settings.TENANT_APPS}
     wanted = {leaf for leaf in loader.graph.leaf_nodes() if leaf[0] in shared}
     if not wanted:
         raise ImproperlyConfigured("no migrations found: is this a complete checkout?")

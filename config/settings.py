@@ -32,8 +32,14 @@ PLATFORM_NAME = env.text("PLATFORM_NAME", "Canopy")
 PLATFORM_ACCENT = env.text("PLATFORM_ACCENT", "#14674b").lower()
 env.require(re.fullmatch("#[0-9a-f]{6}", PLATFORM_ACCENT) is not None, "PLATFORM_ACCENT is not a colour like #14674b")
 BASE_DOMAIN = env.text("BASE_DOMAIN", None if PRODUCTION else "localhost:8000").lower()
+STAFF_HOST = env.text("STAFF_HOST", f"staff.{BASE_DOMAIN}").lower()
+env.require(
+    STAFF_HOST != BASE_DOMAIN and STAFF_HOST.partition(":")[2] == BASE_DOMAIN.partition(":")[2],
+    "STAFF_HOST is not a name of its own on the port of BASE_DOMAIN",
+)
 SCHEME = "https" if PRODUCTION else env.text("SCHEME", "http")
 SUPPORT_EMAIL = env.text("SUPPORT_EMAIL", f"support@{BASE_DOMAIN.split(':')[0]}")
+STAFF_EMAIL = env.text("STAFF_EMAIL", "")
 DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", f"no-reply@{BASE_DOMAIN.split(':')[0]}")
 
 # Any host name may arrive: the host middleware is the first to look and answers 404 to one it does not know.
@@ -53,6 +59,8 @@ SHARED_APPS = [
     "django_tenants",
     "billing",
     "whitelabel",
+    # Simple: what is registered is what credits.admin and its like say, not what every package would like to show.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "django.contrib.sessions",
@@ -100,6 +108,7 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "config.urls"
 WORKSPACE_URLCONF = "config.workspace_urls"
+STAFF_URLCONF = "config.staff_urls"
 WSGI_APPLICATION = "config.wsgi.application"
 
 TEMPLATES = [
@@ -211,6 +220,8 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_IDLE_SECONDS = 12 * 3600
 SESSION_AGENCY_SECONDS = 24 * 3600
+SESSION_STAFF_SECONDS = 8 * 3600
+SESSION_STAFF_IDLE_SECONDS = 20 * 60
 CSRF_COOKIE_NAME = "__Host-csrf"
 CSRF_COOKIE_SECURE = True
 CSRF_COOKIE_HTTPONLY = True

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet, Sum
 
@@ -25,6 +26,8 @@ from kit import clock
 from kit.actor import Actor, system
 from kit.ids import uuid7
 from kit.refusal import Refusal
+
+log = structlog.get_logger("canopy.credits")
 
 # What is spent first where a grant says nothing itself: gifts that lapse, then what came with a package, then money's worth.
 PRIORITIES = {
@@ -37,6 +40,8 @@ PRIORITIES = {
     Grant.PURCHASE: 60,
     Grant.ADJUSTMENT: 60,
 }
+# What the product itself counts in: code names them.
+UNITS_OF_THE_HOUSE = frozenset({"credit", "basic_minute", "premium_minute", "knowledge_pack"})
 MOST_AT_ONCE = 1000
 _NEVER_VOIDED = ("void", "expiry", "allocation", "reclaim", "transfer", "adjustment")
 LEAST_REASON = 5
@@ -79,6 +84,11 @@ class HoldClosed(Refusal):
     code = "hold_closed"
     status = 409
     default_message = "These credits are no longer reserved. Nothing was changed. Start again."
+
+
+class UnitInUse(Refusal):
+    code = "unit_in_use"
+    status = 409
 
 
 class CannotVoid(Refusal):
@@ -153,6 +163,48 @@ def open_wallets(owner_kind: str, owner_id: UUID, *, agency_id: UUID | None = No
         ignore_conflicts=True,
     )
     return list(Wallet.objects.filter(owner_kind=owner_kind, owner_id=owner_id).order_by("unit__position"))
+
+
+def open_missing_wallets() -> int:
+    """A wallet of every unit for every owner there is, in one statement however many they are; how many were missing.
+
+    For a unit that is added later. Whoever opens in that very moment may miss it, so a sweep looks again.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO public.credits_wallet (id, owner_kind, owner_id, agency_id, unit_id, balance, held, sequence)"
+            " SELECT gen_random_uuid(), owner.kind, owner.id, owner.agency_id, unit.code, 0, 0, 0"
+            " FROM (SELECT DISTINCT owner_kind AS kind, owner_id AS id, agency_id FROM public.credits_wallet"
+            " WHERE owner_kind IN ('agency', 'sub_account')) AS owner CROSS JOIN public.credits_unit AS unit"
+            " WHERE NOT EXISTS (SELECT FROM public.credits_wallet AS known"
+            " WHERE known.owner_kind = owner.kind AND known.owner_id = owner.id AND known.unit_id = unit.code)"
+            " ON CONFLICT DO NOTHING"
+        )
+        return cursor.rowcount
+
+
+@transaction.atomic
+def add_unit(unit: Unit, *, by: Actor) -> Unit:
+    """A new unit, with its boundary accounts and a wallet for everybody who has wallets."""
+    unit.save(force_insert=True)
+    open_missing_wallets()
+    log.info("unit added", unit=unit.code, by=by.label)
+    return unit
+
+
+@transaction.atomic
+def remove_unit(unit: Unit, *, by: Actor) -> None:
+    """Take a unit back that nobody has used, with its empty wallets and its prices. Raises `UnitInUse`; then nothing was removed."""
+    if unit.code in UNITS_OF_THE_HOUSE:
+        raise UnitInUse(f"{unit.name} is what Canopy itself counts in. It cannot be deleted.")
+    wallets = Wallet.objects.select_for_update().filter(unit=unit).order_by("owner_kind", "pk")
+    if any(wallet.sequence or wallet.held or wallet.low_at or wallet.has_pool_limit for wallet in wallets):
+        raise UnitInUse(f"{unit.name} is in use: there are entries, thresholds or limits in it. Nothing was deleted.")
+    if Entry.objects.filter(unit=unit).exists():
+        raise UnitInUse(f"{unit.name} is in use: entries are forever. Nothing was deleted.")
+    Wallet.objects.filter(unit=unit).delete()
+    unit.delete()
+    log.info("unit removed", unit=unit.code, by=by.label)
 
 
 @transaction.atomic

@@ -97,6 +97,20 @@ class Rate(models.Model):
         return f"{self.kind} {self.amount}"
 
 
+class PlatformRate(Rate):
+    """A rate that holds for everybody who has agreed on no other."""
+
+    class Meta:
+        proxy = True
+
+
+class Deal(Rate):
+    """A rate the platform has agreed with one agency."""
+
+    class Meta:
+        proxy = True
+
+
 class Wallet(models.Model):
     """A balance of one unit: an agency's pool, a sub-account's own wallet, or a boundary account of the books.
 
@@ -136,6 +150,7 @@ class Wallet(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["agency_id", "unit"], condition=Q(owner_kind="sub_account"), name="wallet_of_agency")]
+        permissions = [("adjust_wallet", "Can correct a balance")]
 
     def __str__(self) -> str:
         return f"{self.owner_kind} {self.owner_id} {self.unit_id}"
@@ -371,6 +386,8 @@ class LowBalance(models.Model):
     noticed_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name = "low balance"
+        verbose_name_plural = "low balances"
         constraints = [
             models.UniqueConstraint(fields=["wallet", "audience"], condition=Q(rearmed_at=None), name="low_balance_once_per_crossing"),
         ]
@@ -408,10 +425,14 @@ class Crossing(models.Model):
 
 
 class AuditRun(models.Model):
-    """One audit of the books, for those who read later what it found. `report` is at most its first thousand findings, in words."""
+    """One audit of the books, for those who read later what it found. `report` is at most its first thousand findings, in words.
+
+    `began_at` is when a process took it up; `started_at` when it was asked for. What is going on is said by `credits.audits.state`.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     started_at = models.DateTimeField(default=clock.now)
+    began_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     findings = models.PositiveIntegerField(default=0)
     report = models.JSONField(default=list)
@@ -420,6 +441,8 @@ class AuditRun(models.Model):
 
     class Meta:
         ordering = ["-started_at"]
+        verbose_name = "audit of the books"
+        verbose_name_plural = "audits of the books"
 
     def __str__(self) -> str:
         return f"audit of {self.started_at:%Y-%m-%d %H:%M}"

@@ -19,7 +19,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.http import url_has_allowed_host_and_scheme
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
-DoorKind = Literal["open", "person", "agency", "workspace"]
+DoorKind = Literal["open", "person", "agency", "staff", "workspace"]
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ def all_views(urlconf: str) -> Iterator[tuple[str, URLPattern]]:
 
 @register("doors")
 def every_view_has_a_door(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Error `kit.E001` for each view of either urlconf that no door guards."""
+    """Error `kit.E001` for each view of a urlconf of ours that no door guards."""
     return [
         Error(f"{urlconf}: the view at {route} has no door.", hint="Decorate it with a door.", id="kit.E001")
-        for urlconf in (settings.ROOT_URLCONF, settings.WORKSPACE_URLCONF)
+        for urlconf in (settings.ROOT_URLCONF, settings.WORKSPACE_URLCONF, settings.STAFF_URLCONF)
         for route, pattern in all_views(urlconf)
         if door_of(pattern.callback) is None
     ]

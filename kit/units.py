@@ -1,11 +1,14 @@
-"""Amounts of a unit in words. A unit is anything with `steps`, `name` and `plural`; a code is looked up once per process."""
+"""Amounts of a unit in words. A unit is anything with `steps`, `name` and `plural`; a code is looked up once a minute per process."""
 
+import time
 from decimal import Decimal
 from functools import lru_cache
 from typing import Protocol
 
 from babel.numbers import format_decimal
 from django.apps import apps
+
+REMEMBERED_SECONDS = 60
 
 
 class Unit(Protocol):
@@ -31,9 +34,9 @@ def _whole(amount: int, unit: Unit) -> Decimal:
 
 
 def _unit(unit: Unit | str) -> Unit:
-    return _of_code(str(unit)) if isinstance(unit, str) else unit
+    return _of_code(str(unit), int(time.monotonic() // REMEMBERED_SECONDS)) if isinstance(unit, str) else unit
 
 
 @lru_cache(maxsize=64)
-def _of_code(code: str) -> Unit:
+def _of_code(code: str, minute: int) -> Unit:
     return apps.get_model("credits", "Unit").objects.get(code=code)

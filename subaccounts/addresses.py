@@ -41,10 +41,15 @@ def check_slug(slug: str) -> None:
         raise BadSlug(f"A web address has between 3 and {SLUG_LENGTH} characters.")
     if not _SHAPE.fullmatch(slug) or "--" in slug:
         raise BadSlug("Use small letters, digits and single hyphens between them, for instance acme-plumbing.")
-    if slug in RESERVED or slug == slugify(settings.PLATFORM_NAME):
+    if is_reserved(slug):
         raise BadSlug(f"“{slug}” is kept for the platform itself. Choose another web address.")
     if is_taken(slug):
         raise SlugTaken(f"The web address “{slug}” is taken. Choose another one; nothing was opened.")
+
+
+def is_reserved(slug: str) -> bool:
+    """Whether the platform keeps the name for itself; the staff's host is one of them, whatever it is called."""
+    return slug in RESERVED or slug == slugify(settings.PLATFORM_NAME) or f"{slug}.{settings.BASE_DOMAIN}" == settings.STAFF_HOST
 
 
 def is_taken(slug: str) -> bool:
@@ -59,7 +64,7 @@ def suggest_slug(name: str) -> str:
     candidates = [base, *(f"{base}-{number}" for number in range(2, 100))]
     taken = set(SubAccount.objects.filter(slug__in=candidates).values_list("slug", flat=True))
     taken |= set(Agency.objects.filter(slug__in=candidates).values_list("slug", flat=True))
-    return next((slug for slug in candidates if slug not in taken and slug not in RESERVED), "")
+    return next((slug for slug in candidates if slug not in taken and not is_reserved(slug)), "")
 
 
 def _shortened(slug: str) -> str:
@@ -96,3 +101,8 @@ def primary_url(sub_account: SubAccount, path: str = "") -> str:
 
 def platform_url(path: str = "/") -> str:
     return f"{settings.SCHEME}://{settings.BASE_DOMAIN}{path}"
+
+
+def staff_url(path: str = "/") -> str:
+    """A link for the operator's own people, on their own host."""
+    return f"{settings.SCHEME}://{settings.STAFF_HOST}{path}"

@@ -1,4 +1,4 @@
-"""Which place a host name stands for: the platform, one workspace, or nothing.
+"""Which place a host name stands for: the platform, its staff's own host, one workspace, or nothing.
 
 Answers are kept in the process for HOST_CACHE_SECONDS, so an ordinary request asks the database nothing to find its
 workspace. A change of a sub-account or a domain drops the answers of its own process at commit; other processes follow
@@ -32,7 +32,7 @@ _answers: dict[str, tuple[float, SubAccount | None]] = {}
 class Site:
     """What a host name stands for. `host` is the canonical one, with the port where ours has one."""
 
-    kind: Literal["platform", "workspace"]
+    kind: Literal["platform", "staff", "workspace"]
     host: str
     sub_account: SubAccount | None = None
 
@@ -42,7 +42,7 @@ class Site:
 
     @property
     def realm(self) -> Agency | None:
-        """The agency whose clients sign in here; None on the platform's own host."""
+        """The agency whose clients sign in here; None on the platform's own hosts."""
         return self.agency
 
 
@@ -67,6 +67,8 @@ def site_for(host: str) -> Site | None:
     base, _, port = settings.BASE_DOMAIN.partition(":")
     if name == base:
         return Site("platform", settings.BASE_DOMAIN)
+    if name == settings.STAFF_HOST.partition(":")[0]:
+        return Site("staff", settings.STAFF_HOST)
     sub_account = _sub_account_at(name)
     return Site("workspace", f"{name}:{port}" if port else name, sub_account) if sub_account else None
 

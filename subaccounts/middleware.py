@@ -21,6 +21,7 @@ from django.shortcuts import redirect
 from agency import audit
 from agency.access import ASSISTING, CAPABILITIES, Can, Role
 from agency.models import Membership, User
+from agency.realms import is_at_home
 from kit import clock
 from kit.doors import door_of
 from kit.requests import client_address
@@ -67,6 +68,8 @@ class HostMiddleware:
         if site is None:
             return self._elsewhere(request, host)
         request.site = site
+        if site.kind == "staff":
+            request.urlconf = settings.STAFF_URLCONF
         if site.sub_account is None:
             return self.get_response(request)
         request.urlconf = settings.WORKSPACE_URLCONF
@@ -108,7 +111,8 @@ class SessionStampMiddleware:
     """A session is good on the host and in the workspace it was made for, for a time, and nowhere else.
 
     Idle for `SESSION_IDLE_SECONDS` it is over, and in any case after `SESSION_COOKIE_AGE` for clients, after
-    `SESSION_AGENCY_SECONDS` for agency teams and after `ASSIST_SECONDS` for an assist. A replayed cookie kills its session.
+    `SESSION_AGENCY_SECONDS` for agency teams and after `ASSIST_SECONDS` for an assist; on the staff's host after
+    `SESSION_STAFF_IDLE_SECONDS` and `SESSION_STAFF_SECONDS`. A replayed cookie kills its session.
     """
 
     def __init__(self, get_response: Response) -> None:
@@ -159,6 +163,7 @@ class SessionStampMiddleware:
                 "began": now,
                 "seen": now,
                 "lasts": lasts(request),
+                "idle": settings.SESSION_STAFF_IDLE_SECONDS if request.site.kind == "staff" else settings.SESSION_IDLE_SECONDS,
             }
         elif now - stamp["seen"] >= SEEN_EVERY_SECONDS:
             session[STAMP] = {**stamp, "seen": now}
@@ -169,7 +174,7 @@ class SessionStampMiddleware:
 
 
 def place(request: HttpRequest) -> list[str]:
-    """Where a session belongs: host name and workspace (empty on the platform's own host)."""
+    """Where a session belongs: host name and workspace (empty on the platform's own hosts)."""
     sub_account = request.site.sub_account
     return [request.site.host, str(sub_account.public_id) if sub_account else ""]
 
@@ -178,13 +183,15 @@ def lasts(request: HttpRequest) -> int:
     """How many seconds a session of this person may last here, however busy."""
     if request.session.get("assist"):
         return settings.ASSIST_SECONDS
+    if request.site.kind == "staff":
+        return settings.SESSION_STAFF_SECONDS
     user = request.user
     return settings.SESSION_AGENCY_SECONDS if user.is_authenticated and user.realm_id is None else settings.SESSION_COOKIE_AGE
 
 
 def is_over(stamp: dict[str, Any]) -> bool:
     now = clock.now().timestamp()
-    return now - stamp["began"] >= stamp["lasts"] or now - stamp["seen"] >= settings.SESSION_IDLE_SECONDS
+    return now - stamp["began"] >= stamp["lasts"] or now - stamp["seen"] >= stamp.get("idle", settings.SESSION_IDLE_SECONDS)
 
 
 class FirstPasswordMiddleware:
@@ -221,6 +228,12 @@ class PersonMiddleware:
     def _recognise(self, request: HttpRequest) -> None:
         site: Site = request.site
         user = request.user
+        if site.kind == "staff":
+            if is_at_home(user, site):
+                request.actor = user.as_staff(address=client_address(request))
+            else:
+                logout(request)
+            return
         request.actor = user.as_actor(address=client_address(request))
         if site.sub_account is None:
             if user.realm_id is not None:

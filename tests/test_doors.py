@@ -1,4 +1,4 @@
-"""Every URL × every kind of person, on the platform's host and on a workspace's, computed from doors and the role table."""
+"""Every URL × every kind of person, on the platform's host, the staff's and a workspace's, computed from doors and the role table."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +12,7 @@ from agency.access import AGENCY_ROLES, CAPABILITIES, CLIENT_ROLES, Can, Role
 from agency.models import User
 from kit.doors import Door, all_views, door_of
 from tests.cast import PLATFORM, Cast, Visitor, host_of
+from tests.staff.conftest import browser_of, member
 
 PEOPLE: dict[str, Callable[[Cast], User | None]] = {
     "anonymous": lambda cast: None,
@@ -23,6 +24,7 @@ PEOPLE: dict[str, Callable[[Cast], User | None]] = {
     "client of another sub-account": lambda cast: cast.kira,
     "rival owner": lambda cast: cast.rita,
     "rival client": lambda cast: cast.ben,
+    "staff": lambda cast: member(is_superuser=True),
 }
 CONVERTERS: dict[str, Callable[[], Any]] = {
     "UUIDConverter": uuid4,
@@ -46,7 +48,12 @@ def path_of(route: str, pattern: URLPattern) -> str:
     return path.replace("^", "").replace("$", "").replace("\\Z", "")
 
 
+URLCONFS = {"platform": settings.ROOT_URLCONF, "staff": settings.STAFF_URLCONF, "workspace": settings.WORKSPACE_URLCONF}
+
+
 def verdict(response: Any) -> str:
+    if response.status_code == 302 and response.headers["Location"] == reverse("agency_new"):
+        return "no agency"
     if response.status_code in (301, 302, 303) and "/sign-in/" in response.headers["Location"]:
         return "sign in"
     return "forbidden" if response.status_code == 403 else "let in"
@@ -55,29 +62,31 @@ def verdict(response: Any) -> str:
 def expected(door: Door, who: str, site: str) -> set[str]:
     if door.kind == "open":
         return {"let in", "forbidden", "sign in"}
-    known_here = {"platform": {*AGENCY_ROLES, "rival owner"}, "workspace": {*CLIENT_ROLES}}[site]
+    known_here = {"platform": {*AGENCY_ROLES, "rival owner", "staff"}, "staff": {"staff"}, "workspace": {*CLIENT_ROLES}}[site]
     if site == "workspace" and door.kind == "workspace" and who == "client of another sub-account":
         return {"forbidden", "sign in"}
     if who not in known_here and not (site == "workspace" and who == "client of another sub-account"):
         return {"sign in"}
-    if door.kind == "person":
+    if door.kind in ("person", "staff"):
         return {"let in", "forbidden"}
+    if who == "staff":
+        return {"no agency"}
     role = Role.OWNER if who == "rival owner" else Role(who)
     return {"let in"} if Can(door.needs) in CAPABILITIES[role] else {"forbidden"}
 
 
 @pytest.mark.parametrize("who", PEOPLE)
-@pytest.mark.parametrize("site", ["platform", "workspace"])
+@pytest.mark.parametrize("site", URLCONFS)
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_d01_every_url_lets_in_exactly_whom_its_door_names(cast: Cast, site: str, who: str, method: str) -> None:
-    urlconf = settings.ROOT_URLCONF if site == "platform" else settings.WORKSPACE_URLCONF
-    host = PLATFORM if site == "platform" else host_of(cast.acme)
+    host = {"platform": PLATFORM, "staff": settings.STAFF_HOST}.get(site) or host_of(cast.acme)
+    user = PEOPLE[who](cast)
     wrong = []
     seen = 0
-    for route, pattern in routes(urlconf):
+    for route, pattern in routes(URLCONFS[site]):
         door = door_of(pattern.callback)
         assert door is not None
-        browser = Visitor(host, PEOPLE[who](cast), raise_request_exception=True)
+        browser = browser_of(user, host) if who == "staff" and user else Visitor(host, user, raise_request_exception=True)
         response = getattr(browser, method)(path_of(route, pattern))
         seen += 1
         if response.status_code >= 500 or verdict(response) not in expected(door, who, site):
@@ -87,16 +96,18 @@ def test_d01_every_url_lets_in_exactly_whom_its_door_names(cast: Cast, site: str
 
 
 def test_every_view_stands_behind_a_door() -> None:
-    for urlconf in (settings.ROOT_URLCONF, settings.WORKSPACE_URLCONF):
+    for urlconf in URLCONFS.values():
         for route, pattern in all_views(urlconf):
             assert door_of(pattern.callback) is not None, route
 
 
 def test_every_named_url_is_reversible() -> None:
-    for urlconf in (settings.ROOT_URLCONF, settings.WORKSPACE_URLCONF):
+    for urlconf in URLCONFS.values():
         for _, pattern in all_views(urlconf):
             if pattern.name and not pattern.pattern.converters:
-                assert reverse(pattern.name, urlconf=urlconf)
+                door = door_of(pattern.callback)
+                namespace = "admin:" if door and door.kind == "staff" else ""
+                assert reverse(f"{namespace}{pattern.name}", urlconf=urlconf)
 
 
 def test_an_address_that_only_takes_forms_says_so(cast: Cast) -> None:

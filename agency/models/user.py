@@ -1,6 +1,7 @@
 from contextlib import suppress
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
@@ -96,6 +97,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         self.must_change_password = False
         self.initial_password_expires_at = None
         self.save(update_fields=["password", "must_change_password", "initial_password_expires_at"])
+
+    def as_staff(self, *, address: str = "") -> Actor:
+        """The actor on the staff's host. An agency reads the label on its statement, so it carries no address of staff."""
+        return Actor(kind="staff", id=str(self.public_id), label=f"{self.name}, {settings.PLATFORM_NAME} staff", address=address)
 
     def as_actor(self, *, on_behalf_of: str = "", address: str = "") -> Actor:
         return Actor(kind="user", id=str(self.public_id), label=f"{self.name} <{self.email}>", on_behalf_of=on_behalf_of, address=address)

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from agency import devices
 from agency.models import Membership, User
-from agency.realms import login_key
+from agency.realms import is_at_home, login_key
 from kit import mail, sealed
 from kit.requests import client_address
 from subaccounts import addresses, switching
@@ -27,6 +27,13 @@ UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 (nothing is bound: the session list wa
 def brand_name(request: HttpRequest) -> str:
     """Who writes the mails of this place: the platform, or on a workspace the agency whose client reads them."""
     return request.site.agency.name if request.site.agency else settings.PLATFORM_NAME
+
+
+def site_url(request: HttpRequest) -> str:
+    """Where the links of a mail lead: the stored name of the place it is about, never the `Host` of the request."""
+    if request.site.kind == "staff":
+        return addresses.staff_url("")
+    return addresses.primary_url(request.site.sub_account) if request.site.sub_account else addresses.platform_url("")
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -65,7 +72,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def pre_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse | None:
         """The last word before any sign-in (password, passkey): is this person at home here?"""
         site = request.site
-        if not user.is_active or user.realm_id != (site.realm.pk if site.realm else None):
+        if not user.is_active or not is_at_home(user, site):
             return self.respond_user_inactive(request, user)
         if site.sub_account is not None and not Access.objects.filter(user=user, sub_account=site.sub_account).exists():
             clear_login(request)
@@ -93,7 +100,7 @@ class AccountAdapter(DefaultAccountAdapter):
         facts = {key: value for key, value in context.items() if key != "request"}
         about = {
             "brand": brand_name(request),
-            "site_url": addresses.primary_url(request.site.sub_account) if request.site.sub_account else addresses.platform_url(""),
+            "site_url": site_url(request),
             "email": email,
         }
         mail.send(to=email, template=template_prefix, context={**facts, **about}, sender_name=brand_name(request))
