@@ -8,19 +8,17 @@ from django.http import HttpRequest
 
 from agency.admin import StaffAdmin, staff
 from agency.models import Agency
+from credits import rates
 from credits.admin.lists import AgencyField
 from credits.models import Deal, PlatformRate, Rate
-
-LARGEST_RATE = 1_000_000
-FREE = frozenset({"own_key"})
 
 
 class RateForm(forms.ModelForm):  # type: ignore[type-arg]
     amount = forms.IntegerField(
         label="Smallest steps of the unit",
         min_value=0,
-        max_value=LARGEST_RATE,
-        help_text="60 is a whole minute where 60 steps make one. Only the use with somebody's own key may be free.",
+        max_value=rates.MOST,
+        help_text="60 is a whole minute, where a minute is counted by the second. Only the use with one's own key may be free.",
         widget=forms.TextInput(attrs={"inputmode": "numeric", "size": 10}),
     )
 
@@ -30,52 +28,51 @@ class RateForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        kind = cleaned.get("kind") or self.instance.kind
-        if cleaned.get("amount") == 0 and kind not in FREE:
-            self.add_error("amount", "Only the use with somebody's own key may be free: give 1 or more.")
+        kind = rates.KINDS.get(cleaned.get("kind") or self.instance.kind)
+        if cleaned.get("amount") == 0 and not (kind and kind.may_be_free):
+            self.add_error("amount", "Only the use with one's own key may be free: give 1 or more.")
         return cleaned
 
 
 class DealForm(RateForm):
     agency = AgencyField(label="Agency", help_text="Its name, web address or public id.")
-    kind = forms.ChoiceField(label="Use")
+    kind = forms.ChoiceField(label="Use", choices=[(kind.code, kind.name) for kind in rates.KINDS.values()])
 
     class Meta:
         model = Deal
         fields = ["agency", "kind", "amount"]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        kinds = PlatformRate.objects.filter(owner_kind=Rate.PLATFORM).order_by("kind").values_list("kind", flat=True)
-        if "kind" in self.fields:
-            self.fields["kind"] = forms.ChoiceField(label="Use", choices=[(kind, in_words(kind)) for kind in kinds])
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         agency, kind = cleaned.get("agency"), cleaned.get("kind")
         if agency and kind:
             self.instance.owner_kind, self.instance.owner_id = Rate.DEAL, agency.public_id
-            if Rate.objects.filter(owner_kind=Rate.DEAL, owner_id=agency.public_id, kind=kind).exclude(pk=self.instance.pk).exists():
+            if Rate.objects.filter(owner_kind=Rate.DEAL, owner_id=agency.public_id, kind=kind).exists():
                 self.add_error("kind", f"There is a deal with {agency.name} about this already: change that one.")
         return cleaned
-
-
-def in_words(kind: str) -> str:
-    return kind.replace("_", " ").capitalize()
 
 
 class RateAdmin(StaffAdmin):
     form = RateForm
     owner_kind: ClassVar[str] = ""
-    ordering: Any = ("kind",)
+    ordering: ClassVar[Any] = ("kind",)
     sortable_by = ()
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).filter(owner_kind=self.owner_kind)
 
+    def save_model(self, request: HttpRequest, obj: Rate, form: Any, change: bool) -> None:
+        rates.set_rate(owner_kind=self.owner_kind, owner_id=obj.owner_id, kind=obj.kind, amount=obj.amount, by=request.actor)
+        obj.pk = Rate.objects.get(owner_kind=self.owner_kind, owner_id=obj.owner_id, kind=obj.kind).pk
+
     @admin.display(description="Use")
     def use(self, rate: Rate) -> str:
-        return in_words(rate.kind)
+        return rates.KINDS[rate.kind].name if rate.kind in rates.KINDS else rate.kind
+
+    @admin.display(description="Costs")
+    def costs(self, rate: Rate) -> str:
+        kind = rates.KINDS.get(rate.kind)
+        return f"{rate.amount:,} smallest steps of {kind.unit} per {kind.counted}" if kind else f"{rate.amount:,}"
 
 
 @admin.register(PlatformRate, site=staff)
@@ -83,7 +80,7 @@ class PlatformRateAdmin(RateAdmin):
     offers = frozenset({"change"})
     noun = "rate"
     owner_kind = Rate.PLATFORM
-    list_display = ("use", "amount")
+    list_display = ("use", "costs")
     fields = ("use", "amount")
     readonly_fields = ("use",)
 
@@ -91,11 +88,13 @@ class PlatformRateAdmin(RateAdmin):
 @admin.register(Deal, site=staff)
 class DealAdmin(RateAdmin):
     offers = frozenset({"add", "change", "delete"})
-    form = DealForm
     noun = "deal"
     owner_kind = Rate.DEAL
     ordering = ("owner_id", "kind")
-    list_display = ("agency", "use", "amount")
+    list_display = ("agency", "use", "costs")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change=change, **({} if obj else {"form": DealForm}), **kwargs)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("agency", "use", "amount") if obj else ("agency", "kind", "amount")
