@@ -27,6 +27,7 @@ ADDED = "added"
 DEDUCTED = "deducted"
 
 NOBODY = UUID(int=0)
+_EARLIEST = date(1970, 1, 1)
 MOST_AT_ONCE = 100_000
 Query = tuple[str, list[Any]]
 
@@ -209,6 +210,24 @@ def sums(days: Days, units: Iterable[str], first: date, last: date, *, client: U
             f"SELECT day, unit_id, is_pool, direction, kind, sum(amount), sum(lines) FROM ({parts}) AS part"  # noqa: S608
             " GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5",
             values,
+        )
+        return [
+            Sum(day, of_unit, is_pool, direction, kind, int(amount), int(lines))
+            for day, of_unit, is_pool, direction, kind, amount, lines in cursor.fetchall()
+        ]
+
+
+def sums_and_before(days: Days, units: Iterable[str], first: date, last: date, *, client: UUID | None = None) -> list[Sum]:
+    """`sums` of the whole time from `first` to `last`, which has the day `first`, and of all time before, which has the day before.
+
+    One query, and so of one moment.
+    """
+    parts, values = _parts(days, list(units), _EARLIEST, last, None if client is None else [client])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT CASE WHEN day < %s THEN %s ELSE %s END, unit_id, is_pool, direction, kind, sum(amount), sum(lines)"  # noqa: S608
+            f" FROM ({parts}) AS part GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5",
+            [first, first - timedelta(days=1), first, *values],
         )
         return [
             Sum(day, of_unit, is_pool, direction, kind, int(amount), int(lines))

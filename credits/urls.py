@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from credits.views import balances, grants, moves, prices, statement, usage
+from credits.views import balances, grants, monthly, moves, prices, statement, usage
 
 urlpatterns = [
     path("", balances.home, name="credits_home"),
@@ -10,6 +10,9 @@ urlpatterns = [
     path("statement.csv", statement.lines_csv, name="credits_statement_csv"),
     path("move/", moves.move, name="credits_move"),
     path("prices/", prices.of_agency, name="credits_prices"),
+    path("statements/", monthly.months, name="credits_months"),
+    path("statements/<str:month>/", monthly.month, name="credits_month"),
+    path("statements/<str:month>.csv", monthly.month_csv, name="credits_month_csv"),
     path("usage/", usage.usage, name="credits_usage"),
     path("grants/<slug:unit>/", grants.of_pool, name="credits_grants"),
     path("alerts/<slug:unit>/", balances.threshold, name="credits_threshold"),

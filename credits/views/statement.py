@@ -48,7 +48,7 @@ class Asked:
         """The first clients whose name has what was searched for, while none is chosen."""
         if not self.form.is_valid() or self.form.cleaned_data["client"] or not (text := self.form.cleaned_data["search"]):
             return []
-        return list(SubAccount.objects.of(self.agency).filter(name__icontains=text).order_by("name", "id")[:MATCHES])
+        return clients_named(self.agency, text)
 
     @cached_property
     def client(self) -> SubAccount | None:
@@ -136,13 +136,14 @@ def lines(request: HttpRequest) -> HttpResponse:
         "page": found,
         "ranges": [(code, words, asked.address(range=code, first="", last="")) for code, (words, *_) in ranges(agency).items()],
         "always_url": asked.address(range="", first="", last=""),
-        "clients": _clients_to_choose(agency),
+        "clients": all_clients(agency),
         "matches": [(client.name, asked.address(client=str(client.public_id), search="")) for client in asked.matches],
         "pager_line": f"{len(found.lines)} line{'' if len(found.lines) == 1 else 's'} on this page",
         "first_url": asked.address() if found.newer else "",
         "previous_url": asked.address(newer=str(found.newer)) if found.newer else "",
         "next_url": asked.address(cursor=str(found.older)) if found.older else "",
         "csv_url": asked.address(name="credits_statement_csv"),
+        "months_url": reverse("credits_months") + (f"?{urlencode({'client': str(asked.client.public_id)})}" if asked.client else ""),
     }
     return render(request, "credits/statement.html", context)
 
@@ -175,10 +176,15 @@ def named(agency: Agency, lines: list[statement.Line]) -> list[dict[str, Any]]:
     return [{"line": line, "client": clients.get(line.sub_account_id) if line.sub_account_id else None} for line in lines]
 
 
-def _clients_to_choose(agency: Agency) -> list[SubAccount]:
+def all_clients(agency: Agency) -> list[SubAccount]:
     """All clients by name where they are few enough to choose from a list; otherwise none: then they are searched for."""
     found = list(SubAccount.objects.of(agency).order_by("name", "id")[: LISTED_CLIENTS + 1])
     return found if len(found) <= LISTED_CLIENTS else []
+
+
+def clients_named(agency: Agency, text: str) -> list[SubAccount]:
+    """The first clients by name among those whose name has `text` in it."""
+    return list(SubAccount.objects.of(agency).filter(name__icontains=text).order_by("name", "id")[:MATCHES])
 
 
 def _csv_row(line: statement.Line, names: dict[UUID, str]) -> list[Any]:

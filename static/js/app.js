@@ -8,7 +8,7 @@
 
   // --- what only makes sense with scripts is hidden in the HTML and shown here
   const reveal = (root) => {
-    all("[data-opens][hidden], [data-copy][hidden], [data-dismiss][hidden], [data-filter][hidden]", root).forEach((element) => { element.hidden = false; });
+    all("[data-opens][hidden], [data-copy][hidden], [data-dismiss][hidden], [data-filter][hidden], [data-print][hidden]", root).forEach((element) => { element.hidden = false; });
     all("[data-without-scripts]", root).forEach((element) => { element.hidden = true; });
     if (isMac) all("[data-command-key]", root).forEach((element) => { element.textContent = "⌘ K"; });
     tick(root);
@@ -68,7 +68,7 @@
   };
 
   doc.addEventListener("click", (event) => {
-    const target = event.target.closest("[data-copy], [data-dismiss], [data-opens], [data-closes], [commandfor]");
+    const target = event.target.closest("[data-copy], [data-dismiss], [data-opens], [data-closes], [data-print], [commandfor]");
     if (!target) {
       if (event.target.matches("dialog[open]:not([data-keep])") && event.target === event.explicitOriginalTarget) event.target.close();
       return;
@@ -77,6 +77,7 @@
     else if ("dismiss" in target.dataset) target.closest("[data-dismissible]").remove();
     else if (target.dataset.opens) openDialog(target.dataset.opens);
     else if ("closes" in target.dataset) target.closest("dialog").close();
+    else if ("print" in target.dataset) print();
     else if (!nativeCommands) {
       const dialog = doc.getElementById(target.getAttribute("commandfor"));
       if (target.getAttribute("command") === "show-modal") dialog.showModal(); else dialog.close();
