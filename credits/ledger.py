@@ -598,6 +598,18 @@ def entries_from(first_id: UUID) -> list[Entry]:
     return list(Entry.objects.filter(pk__gte=first_id, pk__lte=UUID(int=first_id.int | _LAST_LEG)).order_by("pk"))
 
 
+def amounts_of(keys: Iterable[str]) -> dict[str, int]:
+    """How much the entries of each key moved, in smallest steps, by key; keys that posted nothing are left out. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT posted.key, sum(entry.amount)::bigint FROM public.credits_key AS posted JOIN public.credits_entry AS entry"
+            " ON entry.id BETWEEN posted.entry_id AND overlay(posted.entry_id::text PLACING 'ffff' FROM 33)::uuid"
+            " WHERE posted.key = ANY(%s) GROUP BY 1",
+            [list(keys)],
+        )
+        return dict(cursor.fetchall())
+
+
 # --- How ----------------------------------------------------------------------------------------------------------------
 
 

@@ -79,6 +79,11 @@ def reply(
     raise ledger.HoldClosed
 
 
+def cost(sub_account: SubAccount) -> rates.Cost:
+    """What a reply costs this client now."""
+    return rates.cost("ai_reply", agency_id=sub_account.agency.public_id, sub_account_id=sub_account.public_id)
+
+
 def _answer(sub_account: SubAccount, chatbot: Chatbot, contact: Contact, question: Message, by: Actor) -> Reply:
     lifecycle.may_act(sub_account)
     limits.replies_today(sub_account)
@@ -123,10 +128,10 @@ def _settle(
 
 
 def _hold(sub_account: SubAccount, question: Message, by: Actor) -> Hold:
-    cost = rates.cost("ai_reply", agency_id=sub_account.agency.public_id, sub_account_id=sub_account.public_id)
+    asked = cost(sub_account)
     hold = ledger.hold(
-        sources=sub_account.credit_sources(cost.unit),
-        amount=cost.amount,
+        sources=sub_account.credit_sources(asked.unit),
+        amount=asked.amount,
         key=f"reply:{question.public_id.hex}:{question.attempt}",
         expires_at=clock.now() + HELD_FOR,
         by=by,

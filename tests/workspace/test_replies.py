@@ -3,13 +3,16 @@
 from uuid import UUID, uuid4
 
 import pytest
+from django.conf import settings
 from django.test import override_settings
+from django.urls import reverse
 
-from agency.models import AuditRecord
+from agency.models import AuditRecord, User
+from credits import ledger, rates
 from credits.models import Entry, Hold
 from subaccounts import lifecycle
 from subaccounts.models import DailyFigures, SubAccount
-from tests.cast import TESTS
+from tests.cast import TESTS, Visitor, host_of
 from workspace import conversations, replies, responder, visitors
 from workspace.models import Chatbot, Contact, Conversation, Message
 
@@ -36,9 +39,12 @@ def available(sub_account: SubAccount) -> int:
     return sum(wallet.balance - wallet.held for wallet in sub_account.credit_sources("credit"))
 
 
-def empty(sub_account: SubAccount) -> None:
-    from credits import ledger
+def charge(sub_account: SubAccount, amount: int) -> None:
+    owner_id, agency_id = sub_account.public_id, sub_account.agency.public_id
+    rates.set_rate(owner_kind="sub_account", owner_id=owner_id, kind="ai_reply", amount=amount, by=TESTS, agency_id=agency_id)
 
+
+def empty(sub_account: SubAccount) -> None:
     for wallet in sub_account.credit_sources("credit"):
         if wallet.balance:
             ledger.spend(sources=[wallet], amount=wallet.balance, key=f"empty-{wallet.pk}", kind="adjustment", by=TESTS)
@@ -56,6 +62,51 @@ def test_a_reply_costs_one_credit_and_the_entry_names_contact_and_chatbot(acme: 
     assert (entry.kind, entry.amount, entry.contact, entry.bot) == ("ai_reply", 1, visitor.label, bot.name)
     assert entry.sub_account_id == acme.public_id
     assert entry.reference == told.question.conversation.public_id.hex
+
+
+def test_a_reply_costs_what_its_rate_says_and_the_conversation_shows_it(acme: SubAccount, bot: Chatbot, visitor: Contact) -> None:
+    charge(acme, 3)
+    before = available(acme)
+
+    told = ask(acme, bot, visitor)
+
+    assert available(acme) == before - 3
+    assert told.message is not None
+    assert Entry.objects.get(key=told.message.entry_key).amount == 3
+    person = User.objects.get(email="paul@acme-plumbing.example")
+    thread = reverse("conversation_thread", args=[told.question.conversation.public_id], urlconf=settings.WORKSPACE_URLCONF)
+    page = Visitor(host_of(acme), person).get(thread)
+    assert f"{bot.name} · 3 credits" in page.content.decode()
+
+
+def test_a_reply_that_costs_several_credits_draws_on_wallet_and_pool(acme: SubAccount, bot: Chatbot, visitor: Contact) -> None:
+    wallet, pool = acme.credit_sources("credit")
+    ledger.spend(sources=[wallet], amount=wallet.balance - 1, key="t:all-but-one", kind="ai_reply", by=TESTS)
+    charge(acme, 3)
+
+    told = ask(acme, bot, visitor)
+
+    assert told.message is not None
+    assert ledger.amounts_of([told.message.entry_key, "no such key"]) == {told.message.entry_key: 3}
+    assert (acme.wallet("credit").balance, acme.agency.pool("credit").balance) == (0, pool.balance - 2)
+
+
+def test_a_try_that_died_at_another_rate_is_left_and_the_next_one_pays_what_holds_now(
+    acme: SubAccount, bot: Chatbot, visitor: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message_id, before = uuid4(), sum(wallet.balance for wallet in acme.credit_sources("credit"))
+    with monkeypatch.context() as dying:
+        dying.setattr(responder, "answer", lambda *_: 1 / 0)
+        dying.setattr(replies, "_let_go", lambda *_: None)
+        with pytest.raises(ZeroDivisionError):
+            ask(acme, bot, visitor, message_id=message_id)
+    charge(acme, 2)
+
+    told = ask(acme, bot, visitor, message_id=message_id)
+
+    assert told.message is not None
+    assert sum(wallet.balance for wallet in acme.credit_sources("credit")) == before - 2
+    assert Hold.objects.filter(sub_account_id=acme.public_id, state=Hold.OPEN).count() == 1, "until its five minutes are over"
 
 
 def test_a_reply_adds_to_the_figures_of_the_day(acme: SubAccount, bot: Chatbot, visitor: Contact) -> None:
@@ -109,8 +160,6 @@ def test_an_empty_workspace_stores_the_question_and_says_so_politely(acme: SubAc
 
 
 def test_once_there_are_credits_again_the_same_message_is_answered(acme: SubAccount, bot: Chatbot, visitor: Contact) -> None:
-    from credits import ledger
-
     message_id = uuid4()
     empty(acme)
     ask(acme, bot, visitor, message_id=message_id)
@@ -121,8 +170,6 @@ def test_once_there_are_credits_again_the_same_message_is_answered(acme: SubAcco
 
 
 def test_a_question_nothing_could_pay_for_waits_for_a_person_until_it_is_answered(acme: SubAccount, bot: Chatbot, visitor: Contact) -> None:
-    from credits import ledger
-
     message_id = uuid4()
     empty(acme)
     for _ in range(2):
@@ -183,8 +230,6 @@ def test_j06_a_responder_that_fails_gives_the_credit_back_and_a_retry_answers(
 def test_j06_a_hold_that_expired_with_its_worker_does_not_block_the_retry(
     acme: SubAccount, bot: Chatbot, visitor: Contact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from credits import ledger
-
     before, message_id = available(acme), uuid4()
     question = conversations.hear(sub_account=acme, chatbot=bot, contact=visitor, message_id=message_id, text=QUESTION)
     dead = replies._hold(acme, question, TESTS)

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from agency.access import Can
 from subaccounts.doors import workspace_door
-from workspace import chatbots, responder
+from workspace import chatbots, replies, responder
 from workspace.forms import ChatbotForm
 from workspace.models import Chatbot
 
@@ -93,7 +93,14 @@ def chatbot_test(request: HttpRequest, public_id: UUID) -> HttpResponse:
     question = request.GET.get("q", "")[: responder.MAX_LENGTH]
     found = responder.answer(chatbot, question) if question.strip() else None
     offered = responder.suggest(chatbot, question) if found and not found.is_known else []
-    context = {"chatbot": chatbot, "question": question, "found": found, "offered": offered, "enough": responder.ENOUGH}
+    context = {
+        "chatbot": chatbot,
+        "question": question,
+        "found": found,
+        "offered": offered,
+        "enough": responder.ENOUGH,
+        "reply_cost": replies.cost(request.site.sub_account),
+    }
     return render(request, "workspace/chatbot_test.html", context)
 
 

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from agency.access import Can
+from credits import ledger
 from subaccounts.doors import workspace_door
 from workspace import cells, conversations, leads, pages
 from workspace.forms import AnswerForm
@@ -55,7 +56,9 @@ def _found(rows: QuerySet[Conversation], query: str, chosen: str, bot: str) -> Q
 def conversation_thread(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """One conversation, oldest first. Polled by htmx, which gets the lines alone."""
     conversation = _conversation(public_id)
-    lines = list(reversed(conversation.messages.select_related("faq").order_by("-id")[:SHOWN]))
+    said = list(reversed(conversation.messages.select_related("faq").order_by("-id")[:SHOWN]))
+    costs = ledger.amounts_of(message.entry_key for message in said if message.entry_key)
+    lines = [(message, costs.get(message.entry_key)) for message in said]
     context = {"conversation": conversation, "lines": lines, "form": AnswerForm(), "leads": conversation.leads.order_by("-id")}
     return render(request, "workspace/_lines.html" if request.htmx else "workspace/conversation_thread.html", context)
 

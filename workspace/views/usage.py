@@ -17,7 +17,7 @@ from kit.ids import uuid_of
 from kit.units import figure
 from subaccounts import figures
 from subaccounts.doors import workspace_door
-from workspace import lines, pages, usage
+from workspace import lines, pages, replies, usage
 
 RANGES = [("7", "7 days"), ("30", "30 days"), ("90", "90 days")]
 USES_HEAD = ("When (UTC)", "What", "Chatbot or campaign", "Contact", "Amount", "Unit", "Own AI key")
@@ -41,6 +41,7 @@ def workspace_usage(request: HttpRequest) -> HttpResponse:
         "unit": unit,
         "usage": usage.of(sub_account, first, today, unit),
         "figures": figures.total(sub_account, first, today),
+        "reply_cost": replies.cost(sub_account),
     }
     return render(request, "workspace/usage.html", context)
 
