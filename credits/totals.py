@@ -202,13 +202,18 @@ def used_by_day(days: Days, unit: str, first: date, last: date, *, among: Collec
     return found
 
 
-def sums(days: Days, units: Iterable[str], first: date, last: date, *, client: UUID | None = None) -> list[Sum]:
-    """What happened on each day, by direction and kind: to the whole agency, or to the units of one client. One query."""
+def sums(days: Days, units: Iterable[str], first: date, last: date, *, client: UUID | None = None, is_by_day: bool = True) -> list[Sum]:
+    """What happened on each day, by direction and kind: to the whole agency, or to the units of one client. One query.
+
+    Or, not by day, in all of them together; `day` is the first of them then.
+    """
     parts, values = _parts(days, list(units), first, last, None if client is None else [client])
+    day = "day" if is_by_day else "min(day)"
+    grouped = "1, 2, 3, 4, 5" if is_by_day else "2, 3, 4, 5"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT day, unit_id, is_pool, direction, kind, sum(amount), sum(lines) FROM ({parts}) AS part"  # noqa: S608
-            " GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5",
+            f"SELECT {day}, unit_id, is_pool, direction, kind, sum(amount), sum(lines) FROM ({parts}) AS part"  # noqa: S608
+            f" GROUP BY {grouped} ORDER BY 1, 2, 3, 4, 5",
             values,
         )
         return [
@@ -268,10 +273,10 @@ def _tail(days: Days, units: list[str], among: Collection[UUID] | None) -> Query
     return (
         "SELECT coalesce(behind.owner_id, line.sub_account_id, '00000000-0000-0000-0000-000000000000') AS sub_account_id,"  # noqa: S608
         " (line.at AT TIME ZONE %s)::date AS day, line.unit_id, behind.owner_id IS NULL AS is_pool, line.direction, line.kind, line.amount"
-        " FROM (SELECT wallet.id, wallet.owner_id, coalesce(fold.sequence, 0) AS after"
+        " FROM (SELECT wallet.id, wallet.owner_id, coalesce(fold.sequence, 0) AS after, wallet.sequence AS last"
         f" FROM ({wallets}) AS wallet LEFT JOIN public.credits_fold AS fold ON fold.calendar_id = %s AND fold.wallet_id = wallet.id"
         " WHERE wallet.sequence > coalesce(fold.sequence, 0)) AS behind"
-        " JOIN LATERAL (SELECT * FROM public.credits_line WHERE wallet_id = behind.id AND sequence > behind.after) AS line ON true",
+        " CROSS JOIN LATERAL public.credits_lines(behind.id, behind.after, behind.last) AS line",
         [days.time_zone, days.agency_id, units, *([list(among)] if among is not None else []), days.agency_id, units, days.id],
     )
 

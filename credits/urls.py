@@ -13,7 +13,8 @@ urlpatterns = [
     path("statements/", monthly.months, name="credits_months"),
     path("statements/<str:month>/", monthly.month, name="credits_month"),
     path("statements/<str:month>.csv", monthly.month_csv, name="credits_month_csv"),
-    path("usage/", usage.usage, name="credits_usage"),
+    path("usage/", usage.trend, name="credits_usage"),
+    path("usage.csv", usage.trend_csv, name="credits_usage_csv"),
     path("grants/<slug:unit>/", grants.of_pool, name="credits_grants"),
     path("alerts/<slug:unit>/", balances.threshold, name="credits_threshold"),
 ]

@@ -8,14 +8,13 @@ from allauth.mfa.models import Authenticator
 from django.db.models import Count, Q, Sum
 
 from agency.models import Agency, User
-from credits import totals
 from credits.models import Wallet
 from kit import clock
-from subaccounts import credit_use, figures
+from kit.ranges import Range
+from subaccounts import credit_use, figures, usage
 from subaccounts.models import Access, DailyFigures, SubAccount, SubAccountQuerySet
 
 CHART_DAYS = 30
-LARGEST = 5
 
 
 @dataclass(frozen=True)
@@ -66,17 +65,9 @@ def pool(agency: Agency) -> Wallet | None:
 
 def used_by_client(agency: Agency) -> Chart:
     """Credits used on each of the last 30 days by the clients that used most, the others together."""
-    days, counted = _last_days(agency), credit_use.days_of(agency)
-    ranking = totals.ranking(counted, credit_use.UNIT, days[0], days[-1], most=LARGEST)
-    named = [public_id for public_id, _ in ranking.rows]
-    used = totals.used_by_day(counted, credit_use.UNIT, days[0], days[-1], among=named)
-    names = dict(SubAccount.objects.filter(public_id__in=named).values_list("public_id", "name"))
-    series = [(names.get(public_id, "Removed"), [used.get(public_id, {}).get(day, 0) for day in days]) for public_id in named]
-    if ranking.users > len(named):
-        everybody = totals.used_by_day(counted, credit_use.UNIT, days[0], days[-1]).get(totals.NOBODY, {})
-        others = [everybody.get(day, 0) - sum(values[place] for _, values in series) for place, day in enumerate(days)]
-        series.append((f"{ranking.users - len(named)} others", others))
-    return Chart(days, series)
+    days = _last_days(agency)
+    shown = Range(str(CHART_DAYS), days[0], days[-1])
+    return Chart(days, usage.by_client(credit_use.days_of(agency), credit_use.UNIT, shown))
 
 
 def figures_of(sub_account: SubAccount) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from credits.views import grants, prices
-from subaccounts.views import alerts, allocation, detail, entering, home, list, opening, suspension
+from subaccounts.views import alerts, allocation, credits, detail, entering, home, list, opening, suspension
 
 urlpatterns = [
     path("home/", home.agency_home, name="agency_home"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("sub-accounts/<uuid:public_id>/opened/", opening.sub_account_opened, name="sub_account_opened"),
     path("sub-accounts/<uuid:public_id>/edit/", detail.sub_account_edit, name="sub_account_edit"),
     path("sub-accounts/<uuid:public_id>/allocation/", allocation.allocation, name="allocation"),
+    path("sub-accounts/<uuid:public_id>/credits/", credits.client_credits, name="client_credits"),
     path("sub-accounts/<uuid:public_id>/grants/<slug:unit>/", grants.of_sub_account, name="sub_account_grants"),
     path("sub-accounts/<uuid:public_id>/prices/", prices.of_client, name="sub_account_prices"),
     path("sub-accounts/<uuid:public_id>/alerts/", alerts.sub_account_alerts, name="sub_account_alerts"),

@@ -27,6 +27,14 @@ CROSS JOIN LATERAL (
     SELECT CASE side.kind WHEN 'void' THEN (SELECT done.kind FROM public.credits_entry AS done WHERE done.id = side.voids) ELSE side.kind END AS kind
 ) AS cause;
 
+-- The lines of a wallet with numbers above p_after, up to p_upto. In a language the planner cannot look into, so that it always walks the
+-- index from one number to the other: guessing how many wallets lag behind, it would read all entries to find a few.
+CREATE FUNCTION public.credits_lines(p_wallet uuid, p_after bigint, p_upto bigint) RETURNS SETOF public.credits_line
+LANGUAGE plpgsql STABLE ROWS 100 SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM public.credits_line WHERE wallet_id = p_wallet AND sequence > p_after AND sequence <= p_upto;
+END $$;
+
 -- Fold at most p_most lines more into the totals of one calendar; returns how many, or null while another fold is at it.
 -- One statement writes the totals and how far they go, so that whoever is killed here has folded all of it or nothing.
 CREATE FUNCTION public.credits_fold_some(p_calendar bigint, p_most bigint) RETURNS bigint LANGUAGE plpgsql AS $$
@@ -54,9 +62,7 @@ BEGIN
         SELECT coalesce(chosen.owner_id, line.sub_account_id, '00000000-0000-0000-0000-000000000000') AS sub_account_id,
             line.unit_id, (line.at AT TIME ZONE c.time_zone)::date AS day, chosen.owner_id IS NULL AS is_pool,
             line.direction, line.kind, sum(line.amount) AS amount, count(*) AS lines
-        FROM chosen JOIN LATERAL (
-            SELECT * FROM public.credits_line WHERE wallet_id = chosen.id AND sequence > chosen.after AND sequence <= chosen.upto
-        ) AS line ON true
+        FROM chosen CROSS JOIN LATERAL public.credits_lines(chosen.id, chosen.after, chosen.upto) AS line
         GROUP BY 1, 2, 3, 4, 5, 6
     ), days AS (
         INSERT INTO public.credits_daytotal AS total (calendar_id, sub_account_id, unit_id, day, is_pool, direction, kind, amount, lines)

@@ -1,66 +1,120 @@
-"""Who used how much."""
+"""Who used how much, when and for what."""
 
-from collections.abc import Iterable
-from datetime import date, timedelta
-from uuid import UUID
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from agency.access import Can
 from agency.doors import agency_door
-from credits import totals as credit_totals
-from credits.models import Unit, Wallet
-from kit import clock
-from subaccounts import credit_use
-from subaccounts.models import SubAccount
+from credits import totals
+from credits.models import Unit
+from kit import ranges
+from kit.csv_stream import csv_response
+from kit.ranges import Range
+from kit.units import figure
+from subaccounts import credit_use, usage
 
-RANGES = (7, 30, 90)
-LARGEST_USERS = 5
+SHOWN_BY = {"client": "By client", "kind": "By kind", "payer": "Own and pool"}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the person asked to see. `error` says why it is not the range they asked for."""
+
+    unit: Unit
+    units: list[Unit]
+    range: Range
+    error: str
+    by: str
 
 
 @agency_door(Can.SEE_CREDITS)
 @require_safe
-def usage(request: HttpRequest) -> HttpResponse:
-    agency = request.agency
-    days_back = next((days for days in RANGES if str(days) == request.GET.get("days")), 30)
-    units = list(Unit.objects.all())
-    unit = next((unit for unit in units if unit.code == request.GET.get("unit")), units[0])
-    today = clock.today_in(agency.time_zone)
-    days = [today - timedelta(days=back) for back in reversed(range(days_back))]
-    counted = credit_use.days_of(agency)
-    totals = credit_totals.used(counted, unit.code, days[0], today)
-    by_client = credit_totals.used_by_day(counted, unit.code, days[0], today, among=list(totals))
-    used: dict[date, dict[UUID, int]] = {}
-    for public_id, of_client in by_client.items():
-        for day, amount in of_client.items():
-            used.setdefault(day, {})[public_id] = amount
-    clients = {row.public_id: row for row in SubAccount.objects.of(agency).filter(public_id__in=totals)}
-    own = dict(Wallet.objects.filter(owner_kind=Wallet.SUB_ACCOUNT, owner_id__in=totals, unit=unit).values_list("owner_id", "balance"))
-    ranking = sorted(totals, key=lambda public_id: (-totals[public_id], str(public_id)))
-    context = {
-        "days": days_back,
-        "ranges": RANGES,
-        "unit": unit,
-        "units": units,
-        "total": sum(totals.values()),
-        "labels": days,
-        "series": _series(days, used, ranking, clients, unit),
-        "rows": [{"client": clients.get(id), "used": totals[id], "own": own.get(id, 0)} for id in ranking],
+def trend(request: HttpRequest) -> HttpResponse:
+    agency, wish = request.agency, wish_of(request)
+    days, shown, before = credit_use.days_of(agency), wish.range, wish.range.previous
+    lines = totals.sums(days, [wish.unit.code], shown.first, shown.last)
+    lines_before = totals.sums(days, [wish.unit.code], before.first, before.last, is_by_day=False)
+    page = usage.page(agency, days, wish.unit, shown, cursor=request.GET.get("cursor", ""))
+    series = {
+        "client": lambda: usage.by_client(days, wish.unit.code, shown),
+        "kind": lambda: usage.by_kind(lines, shown),
+        "payer": lambda: usage.by_payer(lines, shown),
+    }[wish.by]()
+    context = range_context(request, wish) | {
+        "by": wish.by,
+        "shown_by": SHOWN_BY,
+        "summary": usage.summary(lines, lines_before, clients=page.clients),
+        "kinds": usage.kinds(lines, lines_before),
+        "series": usage.in_units(series, wish.unit),
+        "rows": page.rows,
+        "pager_line": f"{len(page.rows)} of {page.clients:,} client{'' if page.clients == 1 else 's'} on this page",
+        "first_url": _url(request, cursor="") if request.GET.get("cursor") else "",
+        "next_url": _url(request, cursor=page.next_cursor) if page.next_cursor else "",
+        "query": _url(request, cursor="").partition("?")[2],
     }
     return render(request, "credits/usage.html", context)
 
 
-def _series(
-    days: list[date], used: dict[date, dict[UUID, int]], ranking: list[UUID], clients: dict[UUID, SubAccount], unit: Unit
-) -> list[tuple[str, list[float]]]:
-    """Per client and day in whole units: the largest users by name, the others together."""
+@agency_door(Can.SEE_CREDITS)
+@require_safe
+def trend_csv(request: HttpRequest) -> HttpResponseBase:
+    """The table of clients, all pages of it."""
+    agency, wish = request.agency, wish_of(request)
+    name = f"{agency.slug}-usage-{wish.unit.code}-{wish.range.first}-{wish.range.last}.csv"
+    plural = wish.unit.plural
+    head = ["Client", f"Used ({plural})", "Share of all", f"Used {wish.range.previous.words} ({plural})", "Change", f"Own {plural} left"]
+    return csv_response(name, head, _csv_rows(request, wish))
 
-    def values(public_ids: Iterable[UUID]) -> list[float]:
-        wanted = list(public_ids)
-        return [round(sum(used.get(day, {}).get(id, 0) for id in wanted) / unit.steps, 2) for day in days]
 
-    named, others = ranking[:LARGEST_USERS], ranking[LARGEST_USERS:]
-    series = [(clients[id].name if id in clients else "Moved away", values([id])) for id in named]
-    return [*series, (f"{len(others)} others", values(others))] if others else series
+def _csv_rows(request: HttpRequest, wish: Wish) -> Iterator[list[Any]]:
+    agency, unit = request.agency, wish.unit
+    days, cursor = credit_use.days_of(agency), ""
+    total = sum(totals.used_by_day(days, unit.code, wish.range.first, wish.range.last).get(totals.NOBODY, {}).values())
+    while True:
+        page = usage.page(agency, days, unit, wish.range, cursor=cursor, size=500)
+        for row in page.rows:
+            share = f"{round(Decimal(row.used) * 100 / total)} %" if total else ""
+            yield [row.name, _whole(row.used, unit), share, _whole(row.before, unit), row.change, _whole(row.own, unit)]
+        cursor = page.next_cursor
+        if not cursor:
+            return
+
+
+def wish_of(request: HttpRequest, *, usual: str = ranges.USUAL) -> Wish:
+    """Of nonsense the usual is shown; only a range somebody wrote is answered with what is wrong with it."""
+    units = list(Unit.objects.all())
+    unit = next((unit for unit in units if unit.code == request.GET.get("unit")), units[0])
+    shown, error = ranges.chosen(request.GET, request.agency.time_zone, usual=usual)
+    by = request.GET.get("by", "")
+    return Wish(unit, units, shown, error, by if by in SHOWN_BY else "client")
+
+
+def range_context(request: HttpRequest, wish: Wish) -> dict[str, Any]:
+    """What `credits/_range.html` and a chart of the range need."""
+    return {
+        "range": wish.range,
+        "choices": ranges.CHOICES,
+        "range_error": wish.error,
+        "asked": {name: request.GET.get(name, "")[:20] for name in ("first", "last")},
+        "before": wish.range.previous,
+        "unit": wish.unit,
+        "units": wish.units,
+        "labels": [label for label, _ in wish.range.steps],
+    }
+
+
+def _whole(amount: int, unit: Unit) -> Decimal:
+    return Decimal(figure(amount, unit).replace(",", ""))
+
+
+def _url(request: HttpRequest, **changes: str) -> str:
+    """This page's address with other query parameters; an empty one is left out."""
+    query = {name: value for name, value in {**request.GET.dict(), **changes}.items() if value}
+    return f"{request.path}?{urlencode(query)}" if query else request.path

@@ -182,8 +182,8 @@ class TestUsage:
 
         response = nora.get(reverse("credits_usage"))
 
-        assert [(row["client"].name, row["used"]) for row in response.context["rows"]] == [("Acme Plumbing", 30), ("Koala Legal", 10)]
-        assert response.context["total"] == 40
+        assert [(row.name, row.used) for row in response.context["rows"]] == [("Acme Plumbing", 30), ("Koala Legal", 10)]
+        assert response.context["summary"].used == 40
         assert "<svg" in text(response)
         assert "Show as a table" in text(response)
 
@@ -193,8 +193,8 @@ class TestUsage:
         reply(cast.acme, amount=3)
         with time_machine.travel(ahead, tick=False):
             reply(cast.acme, amount=4)
-            shown = Visitor(PLATFORM, cast.nora).get(reverse("credits_usage"), {"days": days})
-            assert shown.context["total"] == 4
+            shown = Visitor(PLATFORM, cast.nora).get(reverse("credits_usage"), {"range": days})
+            assert shown.context["summary"].used == 4
             assert len(shown.context["labels"]) == days
 
     def test_minutes_are_shown_in_minutes(self, cast: Cast, nora: Visitor) -> None:
