@@ -58,7 +58,7 @@ def listed(request: HttpRequest, rows: NoticeQuerySet, reader: Reader, context: 
     context |= {
         "page": page,
         "unread": inbox_deeds.unread_among(page.rows, reader),
-        "categories": Category.choices,
+        "categories": context.get("categories", Category.choices),
         "category": category,
         "is_unread": is_unread,
         "names": _names(page.rows),

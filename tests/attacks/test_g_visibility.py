@@ -10,13 +10,13 @@ from django.conf import settings
 from django.core import mail
 from django.urls import NoReverseMatch, reverse
 
-from agency.models import User
+from agency.models import Notice, NoticeMail, User
 from credits import ledger
-from credits.models import Entry, Grant, LowBalance, Wallet
-from kit import outbox
+from credits.models import Entry, Grant, Wallet
+from kit import clock, outbox
 from kit.doors import all_views
 from kit.units import figure
-from subaccounts import assist, hosts, lifecycle
+from subaccounts import alert_mails, alerts, assist, hosts, lifecycle
 from subaccounts.models import Assist, SubAccount
 from subaccounts.tenancy import enter
 from tests.attacks.test_j_widget import Chat
@@ -28,7 +28,7 @@ from workspace.models import Chatbot, Conversation, Faq, FaqImport, Lead
 URLS = settings.WORKSPACE_URLCONF
 OWN, POOL = 918273, 827364
 LINK = re.compile(r"""(?:href|action|hx-get|hx-post|src)="([^"#]*)""")
-FORMS = [{"text": "Hello"}, {"low_at": "12", "name": "Acme", "text": "Hello", "unavailable_message": "Sorry"}]
+FORM = {"low_at": "12", "name": "Acme", "text": "Hello", "unavailable_message": "Sorry"}
 NOT_FOLLOWED = re.compile(r"^/static/|/sign-out/")
 MATRIX = [
     ("manual", "by_mode", False),
@@ -60,7 +60,10 @@ def acme(cast: Cast) -> SubAccount:
     give(acme.wallet("credit"), OWN - 7, "purchase", sub_account_id=acme.public_id)
     ledger.set_threshold(wallet=agency.pool("credit"), low_at=715_241, by=TESTS)
     ledger.set_threshold(wallet=acme.wallet("credit"), low_at=604_132, by=TESTS)
+    choose(acme, choice="shown")
     ledger.set_threshold(wallet=acme.wallet("credit"), low_at=930_001, by=TESTS, audience="client")
+    alerts.sweep()  # told while it was shown: the notice is there, its mail waits
+    choose(acme)
     with enter(acme):
         make_chatbot(acme)
     chat = Chat(acme, chatbot_of(acme)).enter()
@@ -159,8 +162,7 @@ def crawl(acme: SubAccount, user: User) -> dict[str, str]:
         ]
     for address in addresses(acme):
         poster = Visitor(host_of(acme), user, raise_request_exception=False)
-        for number, form in enumerate(FORMS):
-            answers[f"POST {number} {address}"] = text_of(poster.post(address, form))
+        answers[f"POST {address}"] = text_of(poster.post(address, FORM))
     assert len(answers) > 60
     return answers
 
@@ -205,18 +207,21 @@ class TestHidden:
         assert Visitor(host_of(acme), cast.paul).post("/credits/alerts/credit/", {"low_at": "5"}).status_code == 404
         assert acme.wallet("credit").thresholds.get(audience="client").at == 930_001
 
-    def test_g16_no_mail_has_a_balance(self, cast: Cast, acme: SubAccount) -> None:
+    def test_g16_no_mail_and_no_notice_has_a_balance(self, cast: Cast, acme: SubAccount) -> None:
+        assert Notice.objects.filter(audience=Notice.CLIENT, title__contains="918,2").exists()
         ledger.set_threshold(wallet=acme.wallet("credit"), low_at=918_272, by=TESTS, audience="client")
-        Chat(acme, chatbot_of(acme)).enter().ask("What are your opening hours?")
-        assert LowBalance.objects.filter(wallet=acme.wallet("credit"), audience="client", rearmed_at=None).exists()
-        outbox.deliver_due()
-        clients = set(User.objects.filter(accesses__sub_account=acme, realm=acme.agency).values_list("email", flat=True))
-        told = {f"{n} {message.subject}": str(message.message()) for n, message in enumerate(mail.outbox) if clients & set(message.to)}
+        told = mails_to_clients(acme)
         assert told
         assert leaks(told, own_numbers(acme) | pool_numbers(acme)) == []
 
 
 class TestShown:
+    def test_g16_a_mail_has_the_own_balance_and_never_the_pools(self, cast: Cast, acme: SubAccount) -> None:
+        choose(acme, choice="shown")
+        told = mails_to_clients(acme)
+        assert "918,273" in "".join(told.values())
+        assert leaks(told, pool_numbers(acme) - own_numbers(acme)) == []
+
     @pytest.mark.parametrize("who", ["paul", "tess"])
     def test_g16_the_own_balance_stands_there_and_the_pool_never_does(self, cast: Cast, acme: SubAccount, who: str) -> None:
         choose(acme, choice="shown")
@@ -242,6 +247,21 @@ class TestShown:
         answers = crawl_assisting(cast, acme)
         assert figure(acme.wallet("credit").balance, "credit") in answers["/credits/"]
         assert leaks(answers, pool_numbers(acme) - own_numbers(acme)) == []
+
+
+def mails_to_clients(acme: SubAccount) -> dict[str, str]:
+    """Every mail that ever went to a person of the workspace, what waits included."""
+    alerts.sweep()
+    NoticeMail.objects.update(due_at=clock.now())
+    alert_mails.send_due()
+    outbox.deliver_due()
+    clients = set(User.objects.filter(accesses__sub_account=acme, realm=acme.agency).values_list("email", flat=True))
+    return {f"{n} {message.subject}": readable(message) for n, message in enumerate(mail.outbox) if clients & set(message.to)}
+
+
+def readable(message: Any) -> str:
+    bodies = [str(message.body), *(str(content) for content, _ in getattr(message, "alternatives", []))]
+    return "\n".join([message.subject, *(f"{name}: {value}" for name, value in message.extra_headers.items()), *bodies])
 
 
 def crawl_assisting(cast: Cast, acme: SubAccount) -> dict[str, str]:

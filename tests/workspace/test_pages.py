@@ -380,5 +380,5 @@ def test_lists_cost_the_same_number_of_queries_however_long(
         Lead.objects.bulk_create([Lead(contact=contact, conversation=row, name="L", email="l@example.org") for row in rows])
         for n in range(3):
             make_chatbot(acme, name=f"Bot {n}")
-    with django_assert_max_num_queries(24):
+    with django_assert_max_num_queries(25):
         paul.get(url(page))

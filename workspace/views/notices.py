@@ -18,6 +18,7 @@ from subaccounts import inbox
 from subaccounts.doors import workspace_door
 from subaccounts.models import SubAccount
 
+_EMPTY = "Unusual use and whatever stops your assistant appear here at once, and by e-mail at most once a day."
 _HELP = {
     Category.LOW_BALANCE: "Your balance falls below the number you set.",
     Category.SPIKE: "Far more was used today than on a usual day.",
@@ -30,8 +31,14 @@ _HELP = {
 @workspace_door(Can.SEE_WORKSPACE)
 @require_GET
 def notices(request: HttpRequest) -> HttpResponse:
-    context = {"may_set": Can.MANAGE_WORKSPACE in request.capabilities}
-    return listed(request, inbox.of_client(request.site.sub_account), _reader(request), context)
+    sub_account = request.site.sub_account
+    known = _words(sub_account)
+    context = {
+        "may_set": Can.MANAGE_WORKSPACE in request.capabilities,
+        "empty_text": _EMPTY,
+        "categories": [(code, name) for code, name in Category.choices if code in known],
+    }
+    return listed(request, inbox.of_client(sub_account), _reader(request), context)
 
 
 @workspace_door(Can.SEE_WORKSPACE, unaudited=READING)
