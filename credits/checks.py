@@ -19,6 +19,7 @@ LAWS = {
     9: "One alert per crossing",
     10: "Replaying all entries reproduces every balance",
     11: "What moves between wallets keeps its expiry and what binds it",
+    12: "A limit counts what the client uses of the pool, and each crossing is told once",
     13: "No conversion makes units",
     14: "Totals are what a recount of the entries gives",
 }

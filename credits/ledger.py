@@ -21,7 +21,7 @@ from django.db.models import F, Q, QuerySet, Sum
 
 from credits.books import CONVERTED, ISSUED, SOLD, VOIDED, book
 from credits.conversion import Conversion, convert, shares
-from credits.models import LARGEST, Entry, Grant, Hold, Key, LowBalance, Threshold, Unit, Wallet
+from credits.models import LARGEST, Crossing, Entry, Grant, Hold, Key, LowBalance, PoolLimit, Threshold, Unit, Wallet
 from kit import clock
 from kit.actor import Actor, system
 from kit.ids import uuid7
@@ -58,6 +58,13 @@ class InsufficientCredits(Refusal):
     def __init__(self, *, needed: int, available: int) -> None:
         self.needed, self.available = needed, available
         super().__init__()
+
+
+class PoolLimitReached(InsufficientCredits):
+    """The client may use no more of the agency's pool this month. `available` is what it may still use, its own credits included."""
+
+    code = "pool_limit_reached"
+    default_message = "This month's limit on the agency's credits is reached. Nothing was used. It can be raised, or own credits be added."
 
 
 class PoolCannotCover(InsufficientCredits):
@@ -228,6 +235,54 @@ def set_threshold(*, wallet: Wallet, low_at: int | None, by: Actor, audience: st
     return locked
 
 
+@transaction.atomic
+def set_pool_limit(*, wallet: Wallet, amount: int | None, is_hard: bool, time_zone: str, by: Actor) -> PoolLimit | None:
+    """How much of the pool a client may use in a calendar month of `time_zone`; None takes the limit away. `wallet` is its own.
+
+    In the middle of a month it counts what the client has used of the pool since the month began, and what it reserves. Where
+    that is the amount already, one alert is due now. The same again changes nothing.
+    """
+    if wallet.owner_kind != Wallet.SUB_ACCOUNT:
+        raise ValueError("the limit of a client belongs to its own wallet")
+    if amount is not None:
+        _check_amount(amount, least=0)
+    now = clock.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(uuid_hash_extended(%s, 0))", [wallet.pk])
+    locked = Wallet.objects.select_for_update().get(pk=wallet.pk)
+    _call("credits_limit(%s, %s)", [locked.pk, now])
+    limit = PoolLimit.objects.filter(pk=locked.pk).first()
+    if (amount, is_hard, time_zone) == (limit and limit.amount, limit and limit.is_hard, limit and limit.time_zone):
+        return limit
+    if amount is None:
+        PoolLimit.objects.filter(pk=locked.pk).delete()
+        _call("credits_rearm(%s, %s, %s)", [locked.pk, Crossing.LIMIT, now])
+    elif limit is None:
+        _call("credits_begin_limit(%s, %s, %s, %s, %s)", [locked.pk, amount, is_hard, time_zone, now])
+    else:
+        PoolLimit.objects.filter(pk=locked.pk).update(amount=amount, is_hard=is_hard)
+        if limit.time_zone != time_zone:
+            _call("credits_limit_zone(%s, %s, %s)", [locked.pk, time_zone, now])
+    Wallet.objects.filter(pk=locked.pk).update(has_pool_limit=amount is not None)
+    if amount is None:
+        return None
+    _call("credits_limit_count(%s, 0, %s)", [locked.pk, now])
+    return PoolLimit.objects.get(pk=locked.pk)
+
+
+@transaction.atomic
+def set_time_zone(*, agency_id: UUID, time_zone: str, by: Actor) -> int:
+    """Let the limits of an agency's clients follow another time zone; how many. The month they are in ends when it ends there."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT public.credits_limit_zone(wallet_id, %s, %s) FROM (SELECT wallet_id FROM public.credits_poollimit AS l"
+            " JOIN public.credits_wallet AS own ON own.id = l.wallet_id WHERE own.agency_id = %s AND l.time_zone <> %s"
+            " ORDER BY wallet_id) AS of_agency",
+            [time_zone, clock.now(), agency_id, time_zone],
+        )
+        return cursor.rowcount
+
+
 # --- Units in -----------------------------------------------------------------------------------------------------------
 
 
@@ -310,8 +365,9 @@ def spend(
 ) -> Posted:
     """Use `amount` up, from the `sources` in order; inside one by priority, then soonest expiry, then oldest.
 
-    All or nothing: raises `InsufficientCredits` when the sources together have less. An amount of 0 is allowed with
-    `own_key` only, to have the use on record. What is the same on a repeat: everything but `by`, `memo` and the pool.
+    All or nothing: raises `InsufficientCredits` when the sources together have less, `PoolLimitReached` when the client whose
+    wallet is the first of them may not use that much of the pool this month. An amount of 0 is allowed with `own_key` only, to have
+    the use on record. The use is that client's; what is the same on a repeat: everything but `by`, `memo` and the pool.
     """
     return _draw(
         sources, amount, key, None, by, kind=kind, memo=memo, sub_account_id=sub_account_id,
@@ -365,7 +421,7 @@ def spend_many(
     """
     if not 0 < len(uses) <= MOST_AT_ONCE or len({use.key for use in uses}) < len(uses):
         raise ValueError(f"between 1 and {MOST_AT_ONCE} uses, each with a key of its own")
-    _check_sources(sources)
+    sub_account_id = _client_of(sources, sub_account_id)
     for use in uses:
         _check_amount(use.amount, least=1)
     head, now = sources[0].pk, clock.now()
@@ -462,7 +518,8 @@ def void(*, entry_key: str, key: str, by: Actor, memo: str = "") -> Posted:
         return Posted(key, amount, earlier, True)
     if original.voided_by or any(entry.kind in _NEVER_VOIDED for entry in entries):
         raise CannotVoid("This was voided before, or is no use and no grant. Nothing was changed.")
-    wallets = _locked({pk for entry in entries for pk in (entry.from_wallet_id, entry.to_wallet_id)})
+    wallets = _locked({pk for entry in entries for pk in (entry.from_wallet_id, entry.to_wallet_id)} | _clients_of_pool(entries), at=now)
+    _give_back(entries, wallets, now)
     _write([_mirrored(entry, wallets, now, memo) for entry in entries], key=key, first_id=first_id, at=now, by=by)
     original.voided_by = key
     original.save(update_fields=["voided_by"])
@@ -613,6 +670,7 @@ def amounts_of(keys: Iterable[str]) -> dict[str, int]:
 # --- How ----------------------------------------------------------------------------------------------------------------
 
 
+_REFUSED = {"insufficient": InsufficientCredits, "limited": PoolLimitReached}
 _DRAW = (
     "SELECT outcome, first_id, available FROM public.credits_draw("
     "%s::uuid[], %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
@@ -636,7 +694,7 @@ def _draw(
     contact: str, campaign: str, bot: str, own_key: bool, reference: str, is_alone: bool = False,
 ) -> Posted:  # fmt: skip
     _check_amount(amount, least=0 if own_key else 1)
-    _check_sources(sources)
+    sub_account_id = _client_of(sources, sub_account_id)
     content = _content(
         "spend" if until is None else "hold", sources[0].pk, amount, kind, sub_account_id, contact, campaign, bot, own_key, reference
     )
@@ -650,16 +708,16 @@ def _draw(
             soon = until is not None and not connection.in_atomic_block
             cursor.execute(_HOLD_ALONE if soon else _DRAW, [*what, until, *about])
         outcome, posted_id, available = cursor.fetchone()
-    if outcome == "insufficient":
-        raise InsufficientCredits(needed=amount, available=available)
+    if outcome in _REFUSED:
+        raise _REFUSED[outcome](needed=amount, available=available)
     if outcome == "reused":
         raise KeyReused
     return Posted(key, amount, posted_id or first_id, outcome == "replayed")
 
 
 def _result(use: Use, outcome: str, first_id: UUID | None, available: int) -> Posted | InsufficientCredits | KeyReused:
-    if outcome == "insufficient":
-        return InsufficientCredits(needed=use.amount, available=available)
+    if outcome in _REFUSED:
+        return _REFUSED[outcome](needed=use.amount, available=available)
     if outcome == "reused" or first_id is None:
         return KeyReused()
     return Posted(use.key, use.amount, first_id, outcome == "replayed")
@@ -873,13 +931,41 @@ def _mirrored(entry: Entry, wallets: dict[UUID, Wallet], at: datetime, memo: str
     return mirrored
 
 
-def _locked(ids: Iterable[UUID]) -> dict[UUID, Wallet]:
-    """The wallets, locked in the order that holds everywhere: wallet before pool, then by id. Boundary accounts are not locked."""
+def _locked(ids: Iterable[UUID], *, at: datetime | None = None) -> dict[UUID, Wallet]:
+    """The wallets, locked in the order that holds everywhere: wallet before pool, then by id. Boundary accounts are not locked.
+
+    With `at` the limits of the clients among them too, each right after its wallet.
+    """
     found = {wallet.pk: wallet for wallet in Wallet.objects.filter(pk__in=list(ids))}
     for wallet in sorted(found.values(), key=_lock_order):
         if wallet.owner_kind != Wallet.BOOK:
-            found[wallet.pk] = Wallet.objects.select_for_update().get(pk=wallet.pk)
+            locked = found[wallet.pk] = Wallet.objects.select_for_update().get(pk=wallet.pk)
+            if at and locked.has_pool_limit:
+                _call("credits_limit(%s, %s)", [locked.pk, at])
     return found
+
+
+def _clients_of_pool(entries: list[Entry]) -> set[UUID]:
+    """The own wallets of the clients that some of `entries` used a pool for."""
+    owners = {entry.sub_account_id for entry in entries if entry.from_sequence is not None and entry.sub_account_id}
+    clients = Wallet.objects.filter(owner_kind=Wallet.SUB_ACCOUNT, owner_id__in=owners, unit_id__in={entry.unit_id for entry in entries})
+    return set(clients.values_list("pk", flat=True))
+
+
+def _give_back(entries: list[Entry], wallets: dict[UUID, Wallet], at: datetime) -> None:
+    """Count what is voided of a pool as not used, where it was used in the month that the client's limit is in."""
+    limits = {wallet.owner_id: wallet.pk for wallet in wallets.values() if wallet.has_pool_limit}
+    for entry in entries:
+        limit = limits.get(entry.sub_account_id) if entry.sub_account_id else None
+        if limit and wallets[entry.from_wallet_id].owner_kind == Wallet.AGENCY:
+            began = PoolLimit.objects.values_list("month_began_at", flat=True).get(pk=limit)
+            if entry.at >= began:
+                _call("credits_limit_count(%s, %s, %s)", [limit, -entry.amount, at])
+
+
+def _call(function: str, values: list[Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT public.{function}", values)
 
 
 def _lock_order(wallet: Wallet) -> tuple[bool, UUID]:
@@ -896,8 +982,10 @@ def _move(wallet: Wallet, amount: int, *, expires_at: datetime | None, at: datet
     wallet.next_expires_at = min(filter(None, (wallet.next_expires_at, expires_at)), default=None)
     wallet.save(update_fields=["balance", "sequence", "next_expires_at"])
     if wallet.low_at is not None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT public.credits_cross(%s, %s, %s, %s, %s)", [wallet.pk, wallet.low_at, before, wallet.balance, at])
+        _call("credits_cross(%s, %s, %s, %s, %s)", [wallet.pk, wallet.low_at, before, wallet.balance, at])
+    if amount > 0 and wallet.on_pool_since is not None:
+        wallet.on_pool_since = None
+        _call("credits_off_pool(%s, %s)", [wallet.pk, at])
 
 
 def _write(entries: list[Entry], *, key: str, first_id: UUID, at: datetime, by: Actor) -> None:
@@ -944,12 +1032,21 @@ def _check_between(source: Wallet, to: Wallet, pool: Wallet, ratio: Fraction) ->
         raise ValueError("no price is below the pool's")
 
 
-def _check_sources(sources: Sequence[Wallet]) -> None:
+def _client_of(sources: Sequence[Wallet], sub_account_id: UUID | None) -> UUID | None:
+    """Whose use a draw on `sources` is: the owner of the wallet that comes first, before its agency's pool. No pool pays for a client
+    past that client's wallet, which knows whether there is a limit.
+    """
     if not sources or len({source.unit_id for source in sources}) > 1:
         raise ValueError("a spend needs sources of one unit")
     order = [_lock_order(source) for source in sources]
     if any(source.owner_kind == Wallet.BOOK for source in sources) or any(a >= b for a, b in itertools.pairwise(order)):
         raise ValueError("sources are wallets before pools, each once, in the order in which they are locked")
+    if any(source.owner_kind == Wallet.SUB_ACCOUNT for source in sources[1:]):
+        raise ValueError("one client's wallet pays, never another's")
+    client = _sub_account_of(sources[0])
+    if sub_account_id not in (None, client):
+        raise ValueError("a use is that of the client whose wallet comes first")
+    return client
 
 
 def _content(*what: object) -> UUID:

@@ -7,6 +7,7 @@ opaque public ids here: they point at wallets, never the reverse.
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from kit import clock
 from kit.ids import uuid7
@@ -289,7 +290,7 @@ class Entry(models.Model):
 class Hold(models.Model):
     """Units reserved for work in progress. Leg n reserves `amounts[n]` of grant `grants[n]` in wallet `wallets[n]`.
 
-    `limit_id` is the client's wallet whose `PoolLimit` counted what the hold reserves of the pool.
+    `limit_id` is the own wallet of the client that a pool reserves for; a `PoolLimit` of it, now or later, counts that.
     """
 
     OPEN = "open"
@@ -332,8 +333,8 @@ class Hold(models.Model):
 class PoolLimit(models.Model):
     """How much of the agency's pool one client may use in a calendar month of the agency's time zone, of one unit.
 
-    `wallet` is the client's own wallet of that unit. `used` counts since the month began, holds included, and starts again
-    at `month_ends_at`. A limit that is not hard refuses nothing, it only alerts.
+    `wallet` is the client's own wallet of that unit. `used` is what it used of the pool since `month_began_at` and what it
+    reserves; the first deed at or after `month_ends_at` begins the next month. A limit that is not hard refuses nothing, it only alerts.
     """
 
     wallet = models.OneToOneField(Wallet, primary_key=True, on_delete=models.PROTECT, related_name="pool_limit")
@@ -341,6 +342,7 @@ class PoolLimit(models.Model):
     is_hard = models.BooleanField(default=True)
     used = models.BigIntegerField(db_default=0, default=0)
     time_zone = models.CharField(max_length=64)
+    month_began_at = models.DateTimeField(db_default=Now())
     month_ends_at = models.DateTimeField()
 
     class Meta:
@@ -348,6 +350,19 @@ class PoolLimit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.used} of {self.amount}"
+
+    @property
+    def used_this_month(self) -> int:
+        """`used`, unless that was last month and nothing happened since."""
+        return self.used if clock.now() < self.month_ends_at else 0
+
+    @property
+    def left(self) -> int:
+        return max(self.amount - self.used_this_month, 0)
+
+    @property
+    def is_reached(self) -> bool:
+        return self.used_this_month >= self.amount
 
 
 class Threshold(models.Model):

@@ -22,6 +22,6 @@ def sow_units(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     dependencies = [("credits", "0001_initial")]
     operations = [
-        *[migrations.RunSQL((SQL / f"{name}.sql").read_text(), migrations.RunSQL.noop) for name in ("entries", "books", "spend")],
+        *[migrations.RunSQL((SQL / f"{name}.sql").read_text(), migrations.RunSQL.noop) for name in ("entries", "books")],
         migrations.RunPython(sow_units, migrations.RunPython.noop),
     ]

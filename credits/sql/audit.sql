@@ -22,6 +22,26 @@ WITH lines AS MATERIALIZED (
     SELECT leg.wallet_id, leg.grant_id, sum(leg.amount) AS amount
     FROM public.credits_hold AS hold, unnest(hold.wallets, hold.grants, hold.amounts) AS leg (wallet_id, grant_id, amount)
     WHERE hold.state = 'open' GROUP BY 1, 2
+), undone AS MATERIALIZED (
+    SELECT voids FROM public.credits_entry WHERE voids IS NOT NULL
+), limits AS MATERIALIZED (
+    SELECT limited.*, coalesce(spent.amount, 0) + coalesce(reserved.amount, 0) AS recounted
+    FROM public.credits_poollimit AS limited
+    LEFT JOIN (
+        SELECT own.id AS wallet_id, sum(entry.amount) AS amount
+        FROM public.credits_poollimit AS counted
+        JOIN public.credits_wallet AS own ON own.id = counted.wallet_id
+        JOIN public.credits_entry AS entry ON entry.sub_account_id = own.owner_id AND entry.unit_id = own.unit_id
+            AND entry.at >= counted.month_began_at AND entry.to_wallet_id = public.credits_book('used', own.unit_id)
+        JOIN public.credits_wallet AS pool ON pool.id = entry.from_wallet_id AND pool.owner_kind = 'agency'
+        WHERE NOT EXISTS (SELECT FROM undone WHERE undone.voids = entry.id)
+        GROUP BY 1
+    ) AS spent USING (wallet_id)
+    LEFT JOIN (
+        SELECT hold.limit_id AS wallet_id, sum(leg.amount) AS amount
+        FROM public.credits_hold AS hold, unnest(hold.wallets, hold.amounts) AS leg (wallet_id, amount)
+        WHERE hold.state = 'open' AND leg.wallet_id <> hold.limit_id GROUP BY 1
+    ) AS reserved USING (wallet_id)
 ), books AS (
     SELECT id FROM public.credits_wallet WHERE owner_kind = 'book' AND owner_id = md5('canopy book converted')::uuid
 ), conversions AS MATERIALIZED (
@@ -136,6 +156,32 @@ WHERE ((moved.from_sequence IS NOT NULL AND moved.to_sequence IS NOT NULL) OR mo
 UNION ALL
 SELECT 11, 'grant ' || to_grant_id, format('is filled by %%s entries', count(*)) FROM public.credits_entry
 WHERE to_grant_id IS NOT NULL GROUP BY to_grant_id HAVING count(*) > 1
+
+UNION ALL
+SELECT 12, 'wallet ' || limits.wallet_id, format('counts %%s used of the pool since %%s; entries and open holds say %%s',
+    limits.used, limits.month_began_at, limits.recounted)
+FROM limits WHERE used <> recounted
+UNION ALL
+SELECT 12, 'wallet ' || wallets.id, format('says that it has a limit: %%s, and there is one: %%s', has_pool_limit, limits.wallet_id IS NOT NULL)
+FROM wallets LEFT JOIN limits ON limits.wallet_id = wallets.id
+WHERE has_pool_limit <> (limits.wallet_id IS NOT NULL) OR (has_pool_limit AND owner_kind <> 'sub_account')
+UNION ALL
+SELECT 12, 'wallet ' || wallet_id, format('has %%s open crossings of kind %%s', count(*), kind)
+FROM public.credits_crossing WHERE rearmed_at IS NULL GROUP BY wallet_id, kind HAVING count(*) > 1
+UNION ALL
+SELECT 12, 'wallet ' || wallets.id, format('is on the pool since %%s, and the crossing that is open says %%s', on_pool_since, crossing.at)
+FROM wallets LEFT JOIN public.credits_crossing AS crossing
+    ON crossing.wallet_id = wallets.id AND crossing.kind = 'fallback_started' AND crossing.rearmed_at IS NULL
+WHERE on_pool_since IS DISTINCT FROM crossing.at
+UNION ALL
+SELECT 12, 'wallet ' || id, format('is on the pool since %%s, and has %%s of its own', on_pool_since, balance - held)
+FROM wallets WHERE on_pool_since IS NOT NULL AND (balance > held OR owner_kind <> 'sub_account')
+UNION ALL
+SELECT 12, 'wallet ' || coalesce(limits.wallet_id, crossing.wallet_id),
+    format('has used %%s of %%s, and of the limit there is an open crossing: %%s', used, limits.amount, crossing.id IS NOT NULL)
+FROM limits FULL JOIN (SELECT * FROM public.credits_crossing WHERE kind = 'limit_reached' AND rearmed_at IS NULL) AS crossing
+    ON crossing.wallet_id = limits.wallet_id
+WHERE limits.wallet_id IS NULL OR (crossing.id IS NULL AND used >= limits.amount AND used > 0)
 
 UNION ALL
 SELECT 13, 'wallet ' || wallets.id, format('has %%s left over of conversions, its entries leave %%s', wallets.converted, coalesce(counted.amount, 0))

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from credits import ledger
-from credits.models import Grant, Hold, Wallet
+from credits.models import Grant, Hold, PoolLimit, Wallet
 from kit import clock
 from kit.actor import system
 from kit.ids import uuid7
@@ -69,6 +69,11 @@ def reserve(sources: list[Wallet], amount: int, **more: Any) -> Hold:
     return ledger.hold(
         sources=sources, amount=amount, key=more.pop("key", fresh_key("hold")), expires_at=until, kind=kind, by=TESTS, **more
     )
+
+
+def limit(client: Client, amount: int | None, *, is_hard: bool = True, time_zone: str = "Europe/Stockholm") -> PoolLimit:
+    found = ledger.set_pool_limit(wallet=client.wallet, amount=amount, is_hard=is_hard, time_zone=time_zone, by=TESTS)
+    return found or PoolLimit()
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
 from credits import checks, ledger
-from credits.models import Entry, Grant, Hold, LowBalance, Wallet
+from credits.models import Crossing, Entry, Grant, Hold, LowBalance, Wallet
 from kit import clock, invariants
-from tests.credits.conftest import TESTS, Books, Client, give, reserve, use
+from tests.credits.conftest import TESTS, Books, Client, give, limit, reserve, use
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def busy(books: Books) -> Client:
     use(client.sources, 170)
     ledger.commit(hold=reserve(client.sources, 7), by=TESTS, amount=5)
     reserve(client.sources, 11)
+    limit(client, 150)
     return client
 
 
@@ -137,7 +138,7 @@ def test_law_6_a_hold_that_nobody_closed_is_found(busy: Client) -> None:
 
 def test_law_6_a_hold_that_was_closed_by_hand_is_found(busy: Client) -> None:
     Hold.objects.filter(state=Hold.OPEN, wallets__contains=[busy.books.pool.pk]).update(state=Hold.RELEASED)
-    assert laws_broken() == {6}
+    assert laws_broken() == {6, 12}
 
 
 def test_law_7_the_database_refuses_to_overspend_a_grant(busy: Client) -> None:
@@ -194,6 +195,35 @@ def test_law_11_units_that_landed_in_no_grant_or_twice_in_one_are_found(busy: Cl
     assert 11 in laws_broken()
     tamper("UPDATE credits_entry SET to_grant_id = %s WHERE agency_id = %s AND kind <> 'grant'", moved.to_grant_id, busy.books.agency)
     assert any("filled by" in finding.detail for finding in checks.audit() if finding.law == 11)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE credits_poollimit SET used = used + 1 WHERE wallet_id = %s",
+        "UPDATE credits_poollimit SET used = used - 1 WHERE wallet_id = %s",
+        "UPDATE credits_wallet SET has_pool_limit = false WHERE id = %s",
+        "DELETE FROM credits_poollimit WHERE wallet_id = %s",
+        "UPDATE credits_wallet SET on_pool_since = NULL WHERE id = %s",
+        "DELETE FROM credits_crossing WHERE kind = 'fallback_started' AND wallet_id = %s",
+        "DELETE FROM credits_crossing WHERE kind = 'limit_reached' AND wallet_id = %s",
+    ],
+)
+def test_law_12_a_limit_or_a_crossing_that_was_changed_is_found(busy: Client, change: str) -> None:
+    limit(busy, 50)
+    assert checks.audit() == []
+    execute(change, busy.wallet.pk)
+    assert laws_broken() == {12}
+
+
+def test_law_12_the_database_refuses_a_second_crossing_and_the_audit_finds_one(busy: Client) -> None:
+    second = {"kind": Crossing.FALLBACK, "wallet": busy.wallet, "at": busy.wallet.on_pool_since}
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Crossing.objects.create(**second)
+    execute("SET CONSTRAINTS ALL IMMEDIATE")
+    execute("DROP INDEX crossing_once")
+    Crossing.objects.create(**second)
+    assert laws_broken() == {12}
 
 
 def test_the_command_prints_each_finding_and_fails(busy: Client) -> None:

@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from credits import ledger
 from credits.books import ISSUED, book
@@ -179,3 +180,22 @@ class TestRepeats:
 
         assert (again.first_id, again.amount, again.is_replay) == (first.first_id, 3, True)
         assert (books.pool.balance, books.pool.held) == (7, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_repeat_waits_until_the_first_call_is_on_disk(committed_books: Books) -> None:
+    """The first may have committed early: an answer that repeats it must not be lost with it."""
+    give(committed_books.pool, 100)
+    pool = committed_books.pool
+    with connection.cursor() as cursor:
+        for _ in range(20):
+            key = fresh_key()
+            cursor.execute("SET synchronous_commit = off")
+            use([pool], 1, key=key)
+            cursor.execute("SELECT pg_current_wal_insert_lsn()")
+            written = cursor.fetchone()[0]
+            cursor.execute("SET synchronous_commit = on")
+            assert use([pool], 1, key=key).is_replay
+            ledger.spend_many(sources=[pool], uses=[ledger.Use(key, 1)], kind="ai_reply", by=TESTS)
+            cursor.execute("SELECT pg_current_wal_flush_lsn() >= %s", [written])
+            assert cursor.fetchone() == (True,)
