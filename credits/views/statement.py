@@ -96,7 +96,7 @@ class Asked:
 
     @property
     def is_everything(self) -> bool:
-        return self.form.is_valid() and self.wish == statement.Wish()
+        return self.is_answerable and self.wish == statement.Wish()
 
     @property
     def chips(self) -> Iterator[tuple[str, str]]:
