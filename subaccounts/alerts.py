@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from agency import notices
 from agency.models import Agency, AlertRules, Category, Notice
+from agency.models.notice import TELLS_BALANCE
 from agency.notices import Word
 from credits.models import Crossing, LowBalance, PoolLimit, Threshold, Unit, Wallet
 from kit import clock
@@ -86,9 +87,8 @@ def _wallet_is_low(low: LowBalance, sub_account: SubAccount) -> None:
     title = f"{sub_account.name}: {in_words(low.balance, low.wallet.unit)} left"
     key, still_low = f"low_balance:{low.pk}", low.rearmed_at is None
     if low.audience == Threshold.AGENCY:
-        after = (
-            "When its own are used up, your pool pays." if sub_account.pays_from_pool else "When its own are used up, its assistant stops."
-        )
+        after = "your pool pays" if sub_account.pays_from_pool else "its assistant stops"
+        after = f"When its own are used up, {after}." if low.balance else f"Now {after}."
         text = f"The client's own balance fell below {_alert_of(low)}. {_or_recovered(low, after)}"
         _tell_agency(sub_account, Category.LOW_BALANCE, key, title, text, unit=low.wallet.unit_id, by_mail=still_low)
     elif sub_account.shows_balance:
@@ -217,9 +217,10 @@ def _tell_client(
     """A suspended client gets no mail. The agency's own sub-account has no client behind it."""
     if sub_account.is_primary:
         return
+    page = "workspace_credits" if category in TELLS_BALANCE else "workspace_usage"
     notices.tell(
         agency=sub_account.agency, sub_account_id=sub_account.public_id, audience=Notice.CLIENT, category=category, unit=unit,
-        key=key, word=Word(title, text, reverse("workspace_usage", urlconf=settings.WORKSPACE_URLCONF)),
+        key=key, word=Word(title, text, reverse(page, urlconf=settings.WORKSPACE_URLCONF)),
         by_mail=by_mail and sub_account.suspension is None,
     )  # fmt: skip
 

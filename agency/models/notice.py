@@ -17,7 +17,7 @@ class Category(models.TextChoices):
     SPIKE = "spike", "Unusual use"
     FALLBACK_STARTED = "fallback_started", "Own credits used up"
     LIMIT_REACHED = "limit_reached", "Limit reached"
-    STOPPED = "stopped", "Nothing can pay"
+    STOPPED = "stopped", "Assistant stopped"
 
 
 # What a client reads only while it may see balances, and what a member of the team reads only who may see credits.

@@ -23,14 +23,14 @@ def sections(page: str) -> list[str]:
 def test_an_owner_sees_every_section_that_is_built(cast: Cast) -> None:
     shown = sections(Visitor(user=cast.nora).get(HOME).content.decode())
 
-    assert shown[:2] == ["Home", "Sub-accounts"]
+    assert shown[:3] == ["Home", "Notices", "Sub-accounts"]
     assert set(shown) <= {row[0] for row in AGENCY_SECTIONS}
 
 
 def test_a_member_sees_no_section_it_may_not_open(cast: Cast) -> None:
     shown = sections(Visitor(user=cast.mia).get(HOME).content.decode())
 
-    assert shown == ["Home", "Sub-accounts"]
+    assert shown == ["Home", "Notices", "Sub-accounts"]
 
 
 def test_the_switcher_lists_what_this_person_may_enter_and_nobody_elses(cast: Cast) -> None:

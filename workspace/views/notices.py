@@ -68,7 +68,7 @@ def alert_settings(request: HttpRequest) -> HttpResponse:
         )  # fmt: skip
         messages.success(request, "Your alerts are saved.")
         return redirect("alert_settings")
-    return render(request, "workspace/alert_settings.html", {"form": form})
+    return render(request, "workspace/alert_settings.html", {"form": form, "sees_balance": sub_account.shows_balance})
 
 
 def _words(sub_account: SubAccount) -> dict[str, str]:

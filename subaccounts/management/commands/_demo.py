@@ -17,15 +17,15 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db import transaction
 
-from agency import audit
-from agency.models import Agency, Membership, Plan, User
+from agency import audit, notices
+from agency.models import Agency, Membership, Notice, Plan, User
 from billing import plans
 from credits import ledger
-from credits.models import Unit
+from credits.models import Threshold, Unit
 from kit import clock
 from kit.actor import Actor, system
 from kit.models import OutboxMessage
-from subaccounts import allocating, assist, lifecycle, moving, opening, pricing
+from subaccounts import alert_mails, alerts, allocating, assist, lifecycle, moving, opening, pricing, thresholds
 from subaccounts.management.commands import _demo_cast as cast
 from subaccounts.models import Access, SubAccount
 from subaccounts.tenancy import enter
@@ -263,9 +263,23 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     _move_minutes(agency, places, until - timedelta(days=6))
     for place in places[:2]:
         _work_on_inbox(place, until - timedelta(hours=1))
+    _alert(agency, places, until - timedelta(hours=26))
     for hours, user in enumerate(User.objects.order_by("id"), 2):
         User.objects.filter(pk=user.pk).update(last_login=until - timedelta(hours=5 * hours))
     Agency.objects.filter(pk=agency.pk).update(trial_ends_at=until + timedelta(days=settings.TRIAL_DAYS))
+
+
+def _alert(agency: Agency, places: list[Place], at: datetime) -> None:
+    """Alerts for two clients, one of them told and read a day ago and the other just now."""
+    acme, koala = (place.sub_account for place in places[:2])
+    nora = _owner(agency)
+    for sub_account, low_at, moment in ((acme, 25, at), (koala, 150, at + timedelta(hours=25))):
+        with clock.at(moment):
+            thresholds.choose(sub_account=sub_account, audience=Threshold.AGENCY, wishes={"credit": low_at}, by=nora.as_actor())
+            alerts.sweep()
+            alert_mails.send_due()
+        if sub_account == acme:
+            notices.read(Notice.objects.filter(agency=agency), by=nora)
 
 
 def _move_minutes(agency: Agency, places: list[Place], at: datetime) -> None:
