@@ -136,7 +136,9 @@ def _limit_reached(crossing: Crossing, sub_account: SubAccount) -> None:
         text = "Your pool pays no more for it this month. Its assistant stops, unless it gets units of its own or a higher limit."
     else:
         text = (
-            "Your pool goes on paying: the limit only alerts." if is_so else "It may be served again: a new month began, or the limit rose."
+            "Your pool goes on paying: the limit only alerts."
+            if is_so
+            else "It is below again since: a new month began, the limit rose, or a reservation was let go."
         )
     _tell_agency(sub_account, Category.LIMIT_REACHED, key, title, text, unit=unit.code, by_mail=is_so)
     if stops:
