@@ -37,6 +37,15 @@ class Kind:
     per: int = 1
     may_be_free: bool = False
 
+    @property
+    def least(self) -> int:
+        return 0 if self.may_be_free else 1
+
+    @property
+    def usual(self) -> int:
+        """What the platform asks where its row is missing: one whole unit."""
+        return 0 if self.may_be_free else self.per
+
 
 AI_REPLY = Kind("ai_reply", "AI reply", "credit", "reply")
 OWN_KEY = Kind("own_key", "Use with one's own AI key", "credit", "use", may_be_free=True)
@@ -59,7 +68,7 @@ class Cost:
 class Levels:
     """The rates of one kind, each empty where nobody has set it."""
 
-    platform: int = 0
+    platform: int
     deal: int | None = None
     agency: int | None = None
     sub_account: int | None = None
@@ -85,7 +94,7 @@ def cost(kind: str, quantity: int | Decimal = 1, *, agency_id: UUID, sub_account
     Seconds that have begun count whole, 61.2 are 62, and so does the last step: never less than the rate says.
     """
     what = KINDS[kind]
-    rate = levels(agency_id, sub_account_id, kind).get(kind, Levels()).effective
+    rate = levels(agency_id, sub_account_id, kind)[kind].effective
     return Cost(what.unit, -(-math.ceil(quantity) * rate // what.per))
 
 
@@ -97,7 +106,7 @@ def levels(agency_id: UUID, sub_account_id: UUID | None = None, *kinds: str) -> 
     set_by: dict[str, dict[str, int]] = {kind: {} for kind in kinds or KINDS}
     for kind, owner_kind, amount in Rate.objects.filter(wanted, kind__in=set_by).values_list("kind", "owner_kind", "amount"):
         set_by[kind][owner_kind] = amount
-    return {kind: Levels(**amounts) for kind, amounts in set_by.items()}
+    return {kind: Levels(**{Rate.PLATFORM: KINDS[kind].usual, **amounts}) for kind, amounts in set_by.items()}
 
 
 @transaction.atomic
@@ -114,8 +123,8 @@ def set_rate(*, owner_kind: str, owner_id: UUID | None, kind: str, amount: int |
     if amount is None:
         found.delete()
         return
-    if not (0 if what.may_be_free else 1) <= amount <= MOST:
-        raise ValueError(f"a rate of {amount} is not between {0 if what.may_be_free else 1} and {MOST}")
+    if not what.least <= amount <= MOST:
+        raise ValueError(f"a rate of {amount} is not between {what.least} and {MOST}")
     if owner_kind in (Rate.AGENCY, Rate.SUB_ACCOUNT):
         agency_id = owner_id if owner_kind == Rate.AGENCY else agency_id
         if agency_id is None:

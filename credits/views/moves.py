@@ -61,7 +61,7 @@ def _again(request: HttpRequest, plan: moving.Plan, problem: str) -> HttpRespons
     if not plan.problems:
         return _review(request, plan, problem=problem, status=409)
     form = _form(request, plan.source, plan.to)
-    return _choose(request, form, problem=" ".join([problem, *plan.problems.values()]), status=409)
+    return _choose(request, form, problem=" ".join(plan.problems.values()), status=409)
 
 
 def _review(request: HttpRequest, plan: moving.Plan, *, problem: str = "", status: int = 200) -> HttpResponse:

@@ -125,6 +125,11 @@ class TestRates:
             with pytest.raises(ValueError, match="rate"):
                 ask(Rate.PLATFORM, 0, client=client, kind=kind)
 
+    def test_a_missing_row_of_the_platform_gives_nothing_away(self, client: Client) -> None:
+        Rate.objects.all().delete()
+        assert [cost(kind, client=client) for kind in ("ai_reply", "own_key", "knowledge")] == [1, 0, 1]
+        assert cost("call_basic", 61, client=client) == 61
+
     def test_the_rates_of_others_do_not_matter_and_it_is_one_query(self, client: Client, django_assert_num_queries: Any) -> None:
         ask(Rate.AGENCY, 9, client=Books().client())
         ask(Rate.SUB_ACCOUNT, 9, client=client.books.client())
