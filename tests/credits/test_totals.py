@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -16,6 +17,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from credits import checks, ledger, totals
 from credits.books import USED, VOIDED, book
 from credits.models import Calendar, DayTotal, Entry, Fold, Wallet
 from kit import clock
+from kit.ids import uuid7
 from subaccounts import credit_use
 from tests.cast import Cast
 from tests.credits.conftest import TESTS, Books, Client, fresh_key, give, use
@@ -290,6 +293,23 @@ def test_law_14_totals_that_differ_from_a_recount_are_found_and_healed(books: Bo
             totals.rebuild(books.agency, "UTC")
             assert checks.audit() == [], sql
             transaction.set_rollback(True)
+
+
+def test_the_command_makes_them_anew(books: Books) -> None:
+    client = books.client()
+    give(books.pool, 100)
+    totals.keep_days(books.agency, "Asia/Kathmandu")
+    use(client.sources, 5, sub_account_id=client.id)
+    totals.fold()
+    DayTotal.objects.filter(sub_account_id=client.id).delete()
+    out = StringIO()
+
+    call_command("rebuild_totals", agency=books.agency, stdout=out)
+
+    assert "2 lines" in out.getvalue()
+    assert checks.audit() == []
+    with pytest.raises(CommandError, match="no totals"):
+        call_command("rebuild_totals", agency=uuid7())
 
 
 FOLDS = """
