@@ -136,12 +136,14 @@ def inside() -> int:
     figures = Figures()
     began = time.perf_counter()
     large = make_agency("large", ENTRIES)
-    figures.note("entries made", ENTRIES)
-    figures.note("seconds to make them", time.perf_counter() - began, "s")
+    figures.note("sub-accounts", CLIENTS)
+    figures.note("entries", ENTRIES)
+    figures.note("time to make them", time.perf_counter() - began, "s")
     small = make_agency("small", ENTRIES // 10)
     fold(figures)
     execute("VACUUM ANALYZE")
     spend_on(large)
+    spend_on(small)
     sizes(figures)
     sums(figures, large, small)
     pages(figures, large)
@@ -217,7 +219,7 @@ def spend_on(agency: Any) -> None:
 
     clients = list(SubAccount.objects.filter(agency=agency, is_primary=False)[:10])
     for number, client in enumerate(clients):
-        uses = [ledger.Use(f"late {number} {n}", 1) for n in range(NOT_FOLDED // len(clients))]
+        uses = [ledger.Use(f"late {agency.slug} {number} {n}", 1) for n in range(NOT_FOLDED // len(clients))]
         sources = client.credit_sources("credit")
         ledger.spend_many(sources=sources, uses=uses, kind="campaign_message", by=system("benchmark"), sub_account_id=client.public_id)
 
@@ -281,13 +283,14 @@ def pages(figures: Figures, agency: Any) -> None:
     for name, address, budget in addresses(agency, browser):
         response = browser.get(address)
         assert response.status_code == 200, f"{address} answered {response.status_code}"
-        with CaptureQueriesContext(connection) as queries:
+        with CaptureQueriesContext(connection) as captured:
             browser.get(address)
+        queries = captured.captured_queries
         took = [1000 * timed(lambda address=address: browser.get(address)) for _ in range(REQUESTS)]  # type: ignore[misc]
         figures.note(f"{name}, p50", median(took), "ms")
         figures.at_most(f"{name}, p95", quantiles(took, n=20)[-1], PAGE_GOAL_MS, "ms")
         figures.at_most(f"{name}, queries", len(queries), budget, "queries")
-        slowest = sorted(queries.captured_queries, key=lambda query: -float(query["time"]))[:2]
+        slowest = sorted(queries, key=lambda query: -float(query["time"]))[:2]
         for query in slowest if os.environ.get("SHOW") else []:
             print("   ", query["time"], query["sql"][:3000], flush=True)
 
@@ -313,6 +316,7 @@ def addresses(agency: Any, browser: Any) -> list[tuple[str, str, int]]:
         ("credits", reverse("credits_home"), OTHERS),
         ("usage, 30 days", reverse("credits_usage"), OTHERS),
         ("usage, 90 days", reverse("credits_usage") + "?range=90", OTHERS),
+        ("credits of a client", reverse("client_credits", args=[client.public_id]), OTHERS),
         ("statement", reverse("credits_statement"), OTHERS),
         ("statement of a client", reverse("credits_statement") + f"?client={client.public_id}", OTHERS),
     ]

@@ -11,7 +11,7 @@ from django.db.models import F, Q, Sum
 
 from agency.models import Agency
 from subaccounts import credit_use
-from subaccounts.models import DailyFigures, SubAccount, SubAccountQuerySet, Suspension
+from subaccounts.models import MonthlyFigures, SubAccount, SubAccountQuerySet, Suspension
 
 PAGE = 50
 COLUMNS = {"name": "name", "created": "created_at"}
@@ -125,15 +125,15 @@ def _by_total(agency: Agency, wanted: SubAccountQuerySet, wish: Wish, month: dat
 
 
 def _message_totals(agency: Agency, month: date) -> tuple[str, list[Any]]:
-    figures = DailyFigures.objects.filter(sub_account__agency=agency, day__gte=month)
+    figures = MonthlyFigures.objects.filter(sub_account__agency=agency, month__gte=month)
     sums = figures.order_by().values("sub_account_id").annotate(total=Sum("messages")).values("sub_account_id", "total")
     sql, params = sums.query.sql_with_params()
     return sql, list(params)
 
 
 def _figured(agency: Agency, found: list[SubAccount], month: date) -> list[Row]:
-    sums = DailyFigures.objects.filter(sub_account__in=found).order_by().values("sub_account_id")
-    sums = sums.annotate(all_leads=Sum("leads"), month_messages=Sum("messages", filter=Q(day__gte=month)))
+    sums = MonthlyFigures.objects.filter(sub_account__in=found).order_by().values("sub_account_id")
+    sums = sums.annotate(all_leads=Sum("leads"), month_messages=Sum("messages", filter=Q(month__gte=month)))
     figures: dict[int, dict[str, Any]] = {row["sub_account_id"]: dict(row) for row in sums}
     used = credit_use.by_sub_account(agency, month, among=[sub_account.public_id for sub_account in found])
     suspended = set(Suspension.objects.filter(sub_account__in=found, lifted_at=None).values_list("sub_account_id", flat=True))

@@ -12,7 +12,7 @@ from credits.models import Wallet
 from kit import clock
 from kit.ranges import Range
 from subaccounts import credit_use, figures, usage
-from subaccounts.models import Access, DailyFigures, SubAccount, SubAccountQuerySet
+from subaccounts.models import Access, MonthlyFigures, SubAccount, SubAccountQuerySet
 
 CHART_DAYS = 30
 
@@ -51,9 +51,9 @@ class Step:
 
 def key_figures(agency: Agency, sub_accounts: SubAccountQuerySet) -> Key:
     month = clock.month_start(agency.time_zone).date()
-    sums = DailyFigures.objects.filter(sub_account__in=sub_accounts.clients()).aggregate(
-        messages=Sum("messages", filter=Q(day__gte=month)),
-        active=Count("sub_account", filter=Q(day__gte=month, conversations__gt=0), distinct=True),
+    sums = MonthlyFigures.objects.filter(sub_account__in=sub_accounts.clients()).aggregate(
+        messages=Sum("messages", filter=Q(month__gte=month)),
+        active=Count("pk", filter=Q(month=month, conversations__gt=0)),
         leads=Sum("leads"),
     )
     return Key(sub_accounts.clients().count(), sums["active"] or 0, sums["messages"] or 0, sums["leads"] or 0)
@@ -80,7 +80,7 @@ def figures_of(sub_account: SubAccount) -> dict[str, Any]:
     chart = Chart(days, [("Messages", [daily.get(day, empty).messages for day in days])])
     return {
         "month": figures.total(sub_account, month, days[-1]),
-        "leads": DailyFigures.objects.filter(sub_account=sub_account).aggregate(all=Sum("leads"))["all"] or 0,
+        "leads": MonthlyFigures.objects.filter(sub_account=sub_account).aggregate(all=Sum("leads"))["all"] or 0,
         "chart": chart,
     }
 
@@ -104,7 +104,7 @@ def steps(agency: Agency, user: User) -> list[Step]:
     clients = SubAccount.objects.of(agency).clients().ready()
     facts = clients.aggregate(clients=Count("pk", distinct=True), chatbots=Sum("chatbots"))
     signed_in = Access.objects.filter(sub_account__in=clients, user__last_login__isnull=False, user__realm=agency).exists()
-    talked = DailyFigures.objects.filter(sub_account__in=clients, conversations__gt=0).exists()
+    talked = MonthlyFigures.objects.filter(sub_account__in=clients, conversations__gt=0).exists()
     made = [
         Step(
             "Open a sub-account for your first client",

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from kit import clock
 from subaccounts import figures
 from subaccounts.figures import Figures
-from subaccounts.models import DailyFigures
+from subaccounts.models import DailyFigures, MonthlyFigures
 from subaccounts.tenancy import enter
 from tests.cast import Cast
 from tests.tenancy.conftest import Pair
@@ -77,3 +77,17 @@ def test_no_count_is_lost_between_threads(pair: Pair) -> None:
         list(threads.map(add, range(60)))
     assert figures.total(pair.one, today, today).messages == before + 60
     assert DailyFigures.objects.filter(sub_account=pair.one, day=today).count() == 1
+
+
+def test_a_months_figures_are_the_sums_of_its_days(cast: Cast) -> None:
+    days = [DailyFigures.objects.create(sub_account=cast.acme, day=date(2027, 3, day), messages=day, leads=1) for day in (1, 15, 31)]
+    with time_machine.travel(LATE):
+        figures.add(cast.acme, messages=4, conversations=2)
+        figures.add(cast.acme, messages=1)
+    days[0].delete()
+    DailyFigures.objects.filter(pk=days[1].pk).update(messages=5)
+    DailyFigures.objects.filter(pk=days[2].pk).update(day=date(2027, 4, 30))
+
+    kept = MonthlyFigures.objects.filter(sub_account=cast.acme, month__year=2027).order_by("month")
+
+    assert [(one.month.month, one.messages, one.leads, one.conversations) for one in kept] == [(3, 5, 1, 0), (4, 36, 1, 2)]
