@@ -352,7 +352,7 @@ def test_a_fold_that_is_killed_has_folded_all_of_a_step_or_nothing(committed_boo
 
 
 def test_the_sweep_counts_every_agencys_days_in_its_time_zone(cast: Cast) -> None:
-    use([cast.northlight.pool("credit")], 3, sub_account_id=cast.acme.public_id)
+    use(cast.acme.credit_sources("credit"), 103, sub_account_id=cast.acme.public_id)
 
     credit_use.sweep()
 

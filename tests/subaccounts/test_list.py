@@ -66,8 +66,9 @@ def test_pages_follow_each_other_without_gap_or_repeat(cast: Cast, sort: str) ->
     many(cast.harbour, 180)
     used = SubAccount.objects.of(cast.harbour).clients().order_by("-id")[:3]
     for number, sub_account in enumerate(used, 1):
+        ledger.open_wallets("sub_account", sub_account.public_id, agency_id=cast.harbour.public_id)
         ledger.spend(
-            sources=[cast.harbour.pool("credit")],
+            sources=sub_account.credit_sources("credit"),
             amount=number,
             key=f"t:{uuid4()}",
             kind="ai_reply",
