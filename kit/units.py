@@ -22,6 +22,12 @@ def figure(amount: int, unit: Unit | str, locale: str = "en") -> str:
     return format_decimal(_whole(amount, _unit(unit)), format="#,##0.##", locale=locale)
 
 
+def decimal(amount: int, unit: Unit | str) -> Decimal:
+    """`figure` as a number, for files."""
+    known = _unit(unit)
+    return Decimal(amount) if known.steps == 1 else Decimal(figure(amount, known).replace(",", ""))
+
+
 def in_words(amount: int, unit: Unit | str, locale: str = "en") -> str:
     """`figure` and the unit's word, singular for exactly one."""
     known = _unit(unit)

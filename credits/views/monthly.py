@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -22,10 +21,10 @@ from credits.monthly import Account
 from credits.views.statement import all_clients, clients_named
 from kit import clock
 from kit.csv_stream import csv_response
-from kit.units import figure
+from kit.units import decimal
 from subaccounts.models import SubAccount
 
-CSV_HEAD = ("Account", "Month", "Unit", "Part", "What", "Amount", "Lines")
+CSV_HEAD = ("Account", "Month", "Unit", "Part", "What", "Amount", "Amount in steps", "Lines")
 
 
 @agency_door(Can.SEE_CREDITS)
@@ -147,7 +146,7 @@ def _lines_url(client: SubAccount | None, month: date) -> str:
 
 def _csv_rows(account: Account) -> Iterator[list[Any]]:
     def row(part: str, what: str, amount: int, lines: int | str = "") -> list[Any]:
-        return [account.unit.code, part, what, Decimal(figure(amount, account.unit).replace(",", "")), lines]
+        return [account.unit.code, part, what, decimal(amount, account.unit), amount, lines]
 
     yield row("Balance", "Opening balance", account.opening)
     for movement in account.movements:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -21,14 +20,14 @@ from credits import statement
 from credits.forms import StatementForm
 from kit import clock
 from kit.csv_stream import csv_response
-from kit.units import figure
+from kit.units import decimal
 from subaccounts.models import SubAccount
 
 LISTED_CLIENTS = 30
 MATCHES = 12
 CSV_HEAD = (
     "When (UTC)", "Client", "What", "Detail", "Contact", "Change", "Unit", "Balance after", "Balance of", "Own AI key", "By", "On behalf of",
-    "Campaign", "Chatbot", "Reference", "Credits from", "Credits expire (UTC)", "Entry",
+    "Campaign", "Chatbot", "Reference", "Credits from", "Credits expire (UTC)", "Change in steps", "Steps after", "Entry",
 )  # fmt: skip
 
 
@@ -194,9 +193,9 @@ def _csv_row(line: statement.Line, names: dict[UUID, str]) -> list[Any]:
         line.kind,
         line.detail,
         line.contact,
-        Decimal(figure(line.change, line.unit).replace(",", "")),
+        decimal(line.change, line.unit),
         line.unit,
-        Decimal(figure(line.balance, line.unit).replace(",", "")),
+        decimal(line.balance, line.unit),
         "pool" if line.is_pool else "client",
         "yes" if line.own_key else "no",
         line.by,
@@ -206,6 +205,8 @@ def _csv_row(line: statement.Line, names: dict[UUID, str]) -> list[Any]:
         line.reference,
         line.source,
         _utc(line.expires_at) if line.expires_at else "",
+        line.change,
+        line.balance,
         str(line.id),
     ]
 
