@@ -98,6 +98,10 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """In whose audit log a change of `row` stands as well; None for what is the platform's."""
         return None
 
+    def subject_of(self, row: Any) -> str:
+        """What a record says it was done to."""
+        return str(row)
+
     def construct_change_message(  # type: ignore[override]
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> dict[str, dict[str, Any]]:
@@ -105,9 +109,10 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         before = {} if add else {name: plain(form.initial.get(name)) for name in form.changed_data}
         after = {name: plain(form.cleaned_data.get(name)) for name in form.changed_data}
         for formset in formsets:
-            after |= {f"added {place}": str(row) for place, row in enumerate(formset.new_objects, 1)}
-            after |= {f"changed {place}": str(row) for place, (row, _) in enumerate(formset.changed_objects, 1)}
-            before |= {f"deleted {place}": str(row) for place, row in enumerate(formset.deleted_objects, 1)}
+            for row in formset.forms:
+                if row.has_changed():
+                    before |= {row.prefix: _initially(row)} if row in formset.initial_forms else {}
+                    after |= {row.prefix: _finally(row)} if row not in formset.deleted_forms else {}
         return {"before": before, "after": after}
 
     def log_addition(self, request: HttpRequest, object: models.Model, message: Any) -> Any:
@@ -129,9 +134,19 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         after: dict[str, Any] | None = None,
     ) -> Any:
         noun = self.noun or str(self.opts.model_name)
-        return audit.record(f"{noun}.{deed}", by=request.actor, agency=self.agency_of(row), subject=str(row), before=before, after=after)
+        return audit.record(
+            f"{noun}.{deed}", by=request.actor, agency=self.agency_of(row), subject=self.subject_of(row), before=before, after=after
+        )
 
 
 def plain(value: Any) -> Any:
     """A value as JSON can hold it: rows, decimals and ids in words."""
     return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _initially(form: Any) -> dict[str, Any]:
+    return {name: plain(form.initial.get(name)) for name in form._meta.fields}
+
+
+def _finally(form: Any) -> dict[str, Any]:
+    return {name: plain(form.cleaned_data.get(name)) for name in form._meta.fields}

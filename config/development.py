@@ -42,6 +42,8 @@ LOGINS = """
     {acme}/sign-in/
       paul@acme-plumbing.example     Subaccount Admin of Acme Plumbing
       tess@acme-plumbing.example     Subaccount Member
+    {staff}/sign-in/
+      sara@canopy.example            staff; sets up a second factor at the first sign-in
 
   Ctrl-C stops everything; the data stays (bin/dev --reset starts over).
 """
@@ -204,7 +206,11 @@ def _announce(port: int, demo_port: int) -> None:
         try:
             with urllib.request.urlopen(f"{base}/readyz", timeout=5):
                 sites = f"  a client's website   http://localhost:{demo_port}\n" if demo_port else ""
-                _say(LOGINS.format(base=base, acme=f"http://acme-plumbing.localhost:{port}", sites=sites))
+                _say(
+                    LOGINS.format(
+                        base=base, acme=f"http://acme-plumbing.localhost:{port}", staff=f"http://staff.localhost:{port}", sites=sites
+                    )
+                )
                 return
         except urllib.error.HTTPError as answer:
             missing = answer.read().decode()

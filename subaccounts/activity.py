@@ -29,6 +29,10 @@ DEEDS = {
     "member.joined": "added {subject} to the team",
     "credits.allocated": "moved {subject} out of the pool",
     "credits.reclaimed": "took back {subject}",
+    "credits.adjusted": "adjusted the {subject}",
+    "deal.added": "agreed on a rate: {subject}",
+    "deal.changed": "changed an agreed rate: {subject}",
+    "deal.deleted": "ended an agreed rate: {subject}",
     "credits.moved": "moved {subject}",
     "prices.changed": "changed the prices of {subject}",
     "credit_alert.changed": "changed a credit alert",
@@ -58,7 +62,7 @@ DEEDS = {
     "person.email_changed": "changed their e-mail address",
 }
 # What a person did with the ledger stands in the audit log already, with their name.
-TOLD_BY_RECORDS = ("allocation", "reclaim")
+TOLD_BY_RECORDS = ("allocation", "reclaim", "adjustment")
 USES = {
     "ai_reply": ("AI reply", "AI replies"),
     "campaign_message": ("campaign message", "campaign messages"),

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from agency import audit as audit_log
 from agency.admin import staff
 from credits import audits, checks
-from credits.admin.lists import ReadOnlyAdmin, owner_names
+from credits.admin.lists import ReadOnlyAdmin, moment, owner_names, text
 from credits.models import AuditRun, Wallet
 
 _ID = re.compile(r"wallet ([0-9a-f-]{36})")
@@ -23,7 +23,7 @@ _ID = re.compile(r"wallet ([0-9a-f-]{36})")
 @admin.register(AuditRun, site=staff)
 class AuditRunAdmin(ReadOnlyAdmin):
     change_list_template = "admin/credits/audit_list.html"
-    list_display = ("started_at", "going_on", "took", "findings", "by_label")
+    list_display = (moment("started_at", "Asked for (UTC)"), "going_on", "took", "findings", text("by_label", "By"))
 
     def more_urls(self) -> list[URLPattern]:
         return [self.page("run/", self.ask, "run", unaudited="asking writes its record; while an audit goes on nothing happens")]

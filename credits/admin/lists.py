@@ -1,11 +1,13 @@
 """Lists of tables that grow for ever: the newest first, page by page by key, nothing counted, nothing skipped."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from babel.numbers import format_decimal
 from django import forms
+from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
@@ -130,6 +132,10 @@ class ReadOnlyAdmin(StaffAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetList
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        title = self.opts.verbose_name_plural
+        return super().changelist_view(request, {"title": str(title).capitalize(), **(extra_context or {})})
+
     def complete(self, rows: list[Any]) -> None:
         """Hang on the rows of one page what their columns show besides, in one query for all of them."""
 
@@ -166,8 +172,33 @@ def _owner_name(wallet: Wallet, agencies: dict[UUID, str], clients: dict[UUID, s
     return f"{agency}: {clients.get(wallet.owner_id, 'unknown sub-account')}"
 
 
+def moment(field: str, title: str) -> Any:
+    """A column with the moment in `field`, to the second, in UTC as everywhere here."""
+
+    @admin.display(description=title, empty_value="–")
+    def column(row: Any) -> str | None:
+        at: datetime | None = getattr(row, field)
+        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else None
+
+    return column
+
+
+def text(field: str, title: str) -> Any:
+    """A column with `field` as it stands there."""
+
+    @admin.display(description=title, empty_value="–")
+    def column(row: Any) -> str | None:
+        return str(getattr(row, field)) or None
+
+    return column
+
+
 def wallet_link(wallet_id: UUID, name: str) -> SafeString:
     return format_html('<a href="{}">{}</a>', reverse("admin:credits_wallet_change", args=[wallet_id]), name)
+
+
+def in_words(steps: int, unit: Unit) -> str:
+    return f"{amount_of(steps, unit)} {(unit.name if abs(steps) == unit.steps else unit.plural).lower()}"
 
 
 def amount_of(steps: int | None, unit: Unit) -> str:

@@ -107,5 +107,8 @@ class DealAdmin(RateAdmin):
         agency = self.agency_of(deal)
         return agency.name if agency else "an agency that is gone"
 
+    def subject_of(self, row: Any) -> str:
+        return f"{self.use(row)}, {self.costs(row)}"
+
     def agency_of(self, row: Any) -> Agency | None:
         return Agency.objects.filter(public_id=row.owner_id).first()

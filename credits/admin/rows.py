@@ -11,7 +11,18 @@ from django.utils.safestring import SafeString
 
 from agency.admin import staff
 from credits import statement
-from credits.admin.lists import AgencyField, ReadOnlyAdmin, Sieve, SubAccountField, amount_of, owner_names, wallet_link
+from credits.admin.lists import (
+    AgencyField,
+    ReadOnlyAdmin,
+    Sieve,
+    SubAccountField,
+    amount_of,
+    in_words,
+    moment,
+    owner_names,
+    text,
+    wallet_link,
+)
 from credits.models import Crossing, Entry, Grant, Hold, Key, LowBalance, Threshold, Wallet
 
 _DAY = forms.DateInput(attrs={"type": "date"})
@@ -71,7 +82,7 @@ def first_id(day: date) -> UUID:
 @admin.register(Entry, site=staff)
 class EntryAdmin(ReadOnlyAdmin):
     sieve = EntrySieve
-    list_display = ("at", "what", "moved", "left", "arrived", "memo", "by_label")
+    list_display = (moment("at", "When (UTC)"), "what", "moved", "left", "arrived", "memo", text("by_label", "By"))
     list_select_related = ("unit",)
 
     def complete(self, rows: list[Entry]) -> None:
@@ -86,7 +97,7 @@ class EntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Amount")
     def moved(self, row: Entry) -> str:
-        return f"{amount_of(row.amount, row.unit)} {row.unit.plural.lower()}"
+        return in_words(row.amount, row.unit)
 
     @admin.display(description="Out of")
     def left(self, row: Any) -> SafeString:
@@ -137,7 +148,18 @@ class GrantSieve(WalletSieve):
 @admin.register(Grant, site=staff)
 class GrantAdmin(OfWallet):
     sieve = GrantSieve
-    list_display = ("created_at", "whose", "unit", "source", "granted", "left", "reserved", "expires_at", "priority", "transferable")
+    list_display = (
+        moment("created_at", "When (UTC)"),
+        "whose",
+        "unit",
+        "source",
+        "granted",
+        "left",
+        "reserved",
+        moment("expires_at", "Expires"),
+        "priority",
+        "transferable",
+    )
 
     @admin.display(description="Amount")
     def granted(self, row: Grant) -> str:
@@ -169,7 +191,16 @@ class HoldSieve(Sieve):
 @admin.register(Hold, site=staff)
 class HoldAdmin(ReadOnlyAdmin):
     sieve = HoldSieve
-    list_display = ("created_at", "state", "kind", "amount", "expires_at", "closed_at", "key", "by_label")
+    list_display = (
+        moment("created_at", "When (UTC)"),
+        "state",
+        "kind",
+        "amount",
+        moment("expires_at", "Until"),
+        moment("closed_at", "Closed"),
+        "key",
+        text("by_label", "By"),
+    )
 
 
 class AlertSieve(WalletSieve):
@@ -191,7 +222,16 @@ class LowBalanceSieve(AlertSieve):
 @admin.register(LowBalance, site=staff)
 class LowBalanceAdmin(OfWallet):
     sieve = LowBalanceSieve
-    list_display = ("at", "whose", "unit", "audience", "below", "stood_at", "noticed_at", "rearmed_at")
+    list_display = (
+        moment("at", "When (UTC)"),
+        "whose",
+        "unit",
+        "audience",
+        "below",
+        "stood_at",
+        moment("noticed_at", "Noticed"),
+        moment("rearmed_at", "Back above"),
+    )
 
     @admin.display(description="Below")
     def below(self, row: LowBalance) -> str:
@@ -213,7 +253,15 @@ class CrossingSieve(AlertSieve):
 @admin.register(Crossing, site=staff)
 class CrossingAdmin(OfWallet):
     sieve = CrossingSieve
-    list_display = ("at", "whose", "unit", "kind", "amount_then", "noticed_at", "rearmed_at")
+    list_display = (
+        moment("at", "When (UTC)"),
+        "whose",
+        "unit",
+        "kind",
+        "amount_then",
+        moment("noticed_at", "Noticed"),
+        moment("rearmed_at", "Armed again"),
+    )
 
     @admin.display(description="Amount")
     def amount_then(self, row: Crossing) -> str:

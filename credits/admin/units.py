@@ -74,9 +74,10 @@ class BasePriceForm(forms.ModelForm):  # type: ignore[type-arg]
         return price
 
 
-class BasePrices(admin.TabularInline):  # type: ignore[type-arg]
+class BasePrices(admin.StackedInline):  # type: ignore[type-arg]
     model = BasePrice
     form = BasePriceForm
+    fields = (("currency", "price"),)
     extra = 1
     ordering = ("currency",)
     verbose_name_plural = "base prices: what the platform charges an agency for one"

@@ -1,19 +1,27 @@
-"""Wallets: what is in one, what became of it, and correcting it."""
+"""Wallets: what is in one, what became of it, and adjusting it."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
-from django.http import Http404, HttpRequest
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import URLPattern
 
+from agency import audit
 from agency.admin import staff
 from agency.models import Agency
-from credits import statement
-from credits.admin.lists import ReadOnlyAdmin, Sieve, amount_of, owner_names
-from credits.models import Entry, Hold, Unit, Wallet
+from credits import ledger, statement
+from credits.admin.lists import ReadOnlyAdmin, Sieve, amount_of, in_words, owner_names
+from credits.forms import AmountField
+from credits.models import LARGEST, Entry, Hold, Unit, Wallet
+from kit.actor import Actor
+from kit.ids import uuid7
+from kit.refusal import Refusal
 from subaccounts.models import SubAccount
 
 _KINDS = [("", "Any"), (Wallet.SUB_ACCOUNT, "Sub-account's own"), (Wallet.AGENCY, "Agency's pool"), (Wallet.BOOK, "Boundary account")]
@@ -42,11 +50,52 @@ class WalletSieve(Sieve):
         return Q(owner_id__in=list(clients)) | Q(agency_id__in=list(agencies))
 
 
+class AdjustForm(forms.Form):
+    """By how much a balance is wrong, in whole units, and why. Cleans `change` to smallest steps, negative where units go."""
+
+    direction = forms.ChoiceField(label="What to do", choices=[("add", "Add"), ("take", "Take away")])
+    amount = AmountField(label="How many", max_digits=22, decimal_places=6, widget=forms.TextInput(attrs={"inputmode": "decimal"}))
+    reason = forms.CharField(
+        label="Why",
+        min_length=ledger.LEAST_REASON,
+        max_length=200,
+        help_text="The agency reads it on its statement.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid7)
+
+    def __init__(self, *args: Any, wallet: Wallet, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.wallet = wallet
+        self.fields["amount"].label = f"How many {wallet.unit.plural.lower()}"
+
+    def clean_amount(self) -> int:
+        steps = self.cleaned_data["amount"] * self.wallet.unit.steps
+        if steps <= 0:
+            raise forms.ValidationError("Give more than nothing.")
+        if steps != int(steps):
+            raise forms.ValidationError(f"The smallest part is {Decimal(1) / self.wallet.unit.steps:.4g} {self.wallet.unit.name.lower()}.")
+        return int(steps)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if "amount" in cleaned and "direction" in cleaned:
+            cleaned["change"] = cleaned["amount"] if cleaned["direction"] == "add" else -cleaned["amount"]
+        return cleaned
+
+    def refuse(self, problem: str) -> None:
+        self.add_error("amount", f"{problem} Nothing was changed.")
+
+
 @admin.register(Wallet, site=staff)
 class WalletAdmin(ReadOnlyAdmin):
     sieve = WalletSieve
     list_display = ("whose", "unit", "stands_at", "reserved", "alert_below")
     list_select_related = ("unit",)
+
+    def more_urls(self) -> list[URLPattern]:
+        once = "an adjustment writes its record; a look before it and a repeat change nothing"
+        return [self.page("<uuid:wallet_id>/adjust/", self.adjust, "adjust", unaudited=once)]
 
     def complete(self, rows: list[Wallet]) -> None:
         names = owner_names(rows)
@@ -86,6 +135,35 @@ class WalletAdmin(ReadOnlyAdmin):
         }  # fmt: skip
         return render(request, "admin/credits/wallet.html", context)
 
+    def adjust(self, request: HttpRequest, wallet_id: Any) -> HttpResponse:
+        """Asks, shows what would be, and does it once it is confirmed."""
+        if not request.user.has_perm("credits.adjust_wallet"):
+            raise PermissionDenied
+        wallet = self.wallet_or_404(request, str(wallet_id))
+        if wallet.owner_kind == Wallet.BOOK:
+            raise Http404
+        form = AdjustForm(request.POST or None, wallet=wallet)
+        if form.is_valid() and "confirmed" in request.POST and self._adjusted(request, form, wallet):
+            return redirect("admin:credits_wallet_change", wallet.pk)
+        preview = _preview(form, wallet) if form.is_valid() and "again" not in request.POST else None
+        context = {**self.context_of(request, wallet), "form": form, "preview": preview}
+        return render(request, "admin/credits/adjust.html", context)
+
+    def _adjusted(self, request: HttpRequest, form: AdjustForm, wallet: Wallet) -> bool:
+        wish = form.cleaned_data
+        try:
+            is_new = adjust_once(wallet, wish["change"], reason=wish["reason"], key=f"adjust:{wish['key']}", by=request.actor)
+        except ledger.InsufficientCredits as short:
+            form.refuse(f"Only {amount_of(short.available, wallet.unit)} are there and not held.")
+        except IntegrityError:  # the database refuses a balance that no wallet can hold
+            form.refuse("This is more than a wallet can hold.")
+        except Refusal as refusal:
+            form.add_error(None, refusal.message)
+        else:
+            done = f"Adjusted: {signed(wish['change'], wallet)}."
+            messages.success(request, done if is_new else f"{done} That was done before; nothing was done twice.")
+        return form.is_valid()
+
     def wallet_or_404(self, request: HttpRequest, object_id: str) -> Wallet:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -108,6 +186,46 @@ class WalletAdmin(ReadOnlyAdmin):
             "alert_below": amount_of(wallet.low_at, wallet.unit),
             "is_book": wallet.owner_kind == Wallet.BOOK,
         }
+
+
+@transaction.atomic
+def adjust_once(wallet: Wallet, change: int, *, reason: str, key: str, by: Actor) -> bool:
+    """Adjust by `change` steps and put it on the agency's record; whether that is new. Raises what `ledger.adjust` raises."""
+    if ledger.adjust(wallet=wallet, amount=change, reason=reason, key=key, by=by).is_replay:
+        return False
+    assert wallet.agency_id  # every wallet but a boundary account has one
+    after = Wallet.objects.get(pk=wallet.pk).balance
+    audit.record(
+        "credits.adjusted",
+        by=by,
+        agency=Agency.objects.filter(public_id=wallet.agency_id).first(),
+        sub_account_id=wallet.owner_id if wallet.owner_kind == Wallet.SUB_ACCOUNT else None,
+        subject=f"{wallet.unit.plural.lower()} of {owner_names([wallet])[wallet.pk]}",
+        before={"balance": after - change},
+        after={"balance": after, "change": change, "reason": reason},
+    )
+    return True
+
+
+def _preview(form: AdjustForm, wallet: Wallet) -> dict[str, str] | None:
+    """What would be; None, with the field's error, where it cannot be."""
+    change = form.cleaned_data["change"]
+    if wallet.available + change < 0:
+        form.refuse(f"Only {amount_of(wallet.available, wallet.unit)} are there and not held.")
+        return None
+    if wallet.balance + change > LARGEST:
+        form.refuse("This is more than a wallet can hold.")
+        return None
+    return {
+        "now": amount_of(wallet.balance, wallet.unit),
+        "change": signed(change, wallet),
+        "then": amount_of(wallet.balance + change, wallet.unit),
+        "reason": form.cleaned_data["reason"],
+    }
+
+
+def signed(change: int, wallet: Wallet) -> str:
+    return f"{'+' if change > 0 else ''}{in_words(change, wallet.unit)}"
 
 
 def _grant(row: Any, wallet: Wallet) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db import transaction
 
-from agency import audit, notices
+from agency import audit, notices, staff
 from agency.models import Agency, Membership, Notice, Plan, User
 from billing import plans
 from credits import ledger
@@ -64,6 +64,14 @@ def write(*, until: datetime) -> int:
     begin = until - timedelta(days=DAYS + 2)
     with clock.at(begin):
         ledger.open_months(0)
+        staff.make(
+            email=cast.SARA.email,
+            first_name=cast.SARA.first_name,
+            last_name=cast.SARA.last_name,
+            password=cast.PASSWORD,
+            is_superuser=True,
+            by=STORY,
+        )
         northlight, harbour = _agency(cast.NORTHLIGHT), _agency(cast.HARBOUR)
         _team(northlight)
     places = [

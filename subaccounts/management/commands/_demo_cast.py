@@ -45,6 +45,7 @@ class Agency:
     clients: tuple[Client, ...]
 
 
+SARA = Person("Sara", "Quist", "sara@canopy.example")
 ADAM = Person("Adam", "Okoye", "adam@northlight.example")
 MIA = Person("Mia", "Torres", "mia@northlight.example")
 

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 
 from agency.models import Agency
 from kit import clock
-from subaccounts.addresses import host_name, platform_url
+from subaccounts.addresses import host_name, platform_url, staff_url
 from subaccounts.management.commands import _demo, _demo_cast
 
 
@@ -21,6 +21,7 @@ class Command(BaseCommand):
         replies = _demo.write(until=clock.now())
         self.stdout.write(f"Wrote two agencies, four clients and {replies} replies of the last {_demo.DAYS} days.")
         self.stdout.write(f"  Agency  {platform_url()}  {_demo_cast.NORTHLIGHT.owner.email}  {_demo_cast.PASSWORD}")
+        self.stdout.write(f"  Staff   {staff_url()}  {_demo_cast.SARA.email}  {_demo_cast.PASSWORD}")
         port = settings.BASE_DOMAIN.partition(":")[2]
         for client in _demo_cast.NORTHLIGHT.clients:
             address = f"{settings.SCHEME}://{host_name(client.slug)}{':' + port if port else ''}/"
