@@ -87,7 +87,13 @@ def tell(
 
 
 def was_told(key: str, audience: str) -> bool:
-    return Notice.objects.filter(key=f"{key}:{audience}").exists()
+    return bool(told_among([key], audience))
+
+
+def told_among(keys: Iterable[str], audience: str) -> set[str]:
+    """Which of the keys `audience` was told already."""
+    wanted = {f"{key}:{audience}": key for key in keys}
+    return {wanted[key] for key in Notice.objects.filter(key__in=wanted).values_list("key", flat=True)}
 
 
 def next_morning(agency: Agency) -> datetime:

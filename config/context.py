@@ -18,7 +18,7 @@ from agency.access import Can, Role
 from agency.models import Agency
 from agency.notices import Reader
 from credits.models import Wallet
-from kit.units import figure
+from kit.units import in_words
 from subaccounts import inbox, switching
 from subaccounts.models import Access, Assist, SubAccount
 from whitelabel.resolve import Brand, brand_for
@@ -296,7 +296,7 @@ class Frame:
         pool = low.select_related("unit").order_by("unit__position").first()
         if pool is None:
             return None
-        text = f"Your {pool.unit.name} pool is low: {figure(pool.available, pool.unit)} left. What nothing can pay for stops."
+        text = f"Your pool is low: {in_words(pool.balance, pool.unit)} left. What nothing can pay for stops."
         return Banner("Low credits", "warn", "exclamation-triangle", text, action="See credits", action_url=self._url("credits_home"))
 
     def _url(self, name: str, *args: object) -> str:

@@ -5,7 +5,7 @@ in one transaction. So a sweep may run late, twice, several times at once, and m
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import TypeVar
 
@@ -166,14 +166,20 @@ def stopped(sub_account: SubAccount) -> None:
 def look_for_spikes() -> int:
     """Tell of each client that used unusually much of a unit today, once a day; how many were found, told before or not.
 
-    Few statements for each agency and unit, however many clients: one sum of today, and where somebody used enough to be looked at
-    one of the days before.
+    A few statements for each agency and unit in use, however many clients: the sums of today, and where somebody used enough to be
+    looked at those of the days before.
     """
-    units = list(Unit.objects.all())
     rules = {row.agency_id: row for row in AlertRules.objects.all()}
-    return sum(
-        _spikes(agency, unit, rules.get(agency.pk) or AlertRules(agency=agency)) for agency in Agency.objects.all() for unit in units
-    )
+    return sum(_spikes(agency, unit, rules.get(agency.pk) or AlertRules(agency=agency)) for agency, unit in _in_use())
+
+
+def _in_use() -> Iterator[tuple[Agency, Unit]]:
+    """The agencies with the units that they or their clients ever had any of."""
+    moved = Wallet.objects.filter(owner_kind__in=[Wallet.AGENCY, Wallet.SUB_ACCOUNT], sequence__gt=0)
+    units = Unit.objects.in_bulk()
+    pairs = list(moved.order_by("agency_id", "unit").values_list("agency_id", "unit").distinct())
+    agencies = {agency.public_id: agency for agency in Agency.objects.filter(public_id__in={agency_id for agency_id, _ in pairs})}
+    return ((agencies[agency_id], units[unit]) for agency_id, unit in pairs if agency_id in agencies)
 
 
 def _spikes(agency: Agency, unit: Unit, rules: AlertRules) -> int:
@@ -184,16 +190,16 @@ def _spikes(agency: Agency, unit: Unit, rules: AlertRules) -> int:
     before = credit_use.days_before(agency, unit.code, SPIKE_DAYS, among=candidates)
     usual = {public_id: statistics.median(days) for public_id, days in before.items()}
     unusual = {public_id: amount for public_id, amount in candidates.items() if amount > rules.spike_factor * Decimal(usual[public_id])}
-    for sub_account in SubAccount.objects.of(agency).ready().filter(public_id__in=unusual).select_related("agency"):
-        _tell_spike(sub_account, unit, unusual[sub_account.public_id], round(usual[sub_account.public_id]))
+    keys = {public_id: f"spike:{public_id}:{unit.code}:{clock.today_in(agency.time_zone)}" for public_id in unusual}
+    told = notices.told_among(keys.values(), Notice.AGENCY) | notices.told_among(keys.values(), Notice.CLIENT)
+    news = [public_id for public_id in unusual if keys[public_id] not in told]
+    for sub_account in SubAccount.objects.of(agency).ready().filter(public_id__in=news).select_related("agency"):
+        _tell_spike(sub_account, unit, keys[sub_account.public_id], unusual[sub_account.public_id], round(usual[sub_account.public_id]))
     return len(unusual)
 
 
-def _tell_spike(sub_account: SubAccount, unit: Unit, amount: int, usual: int) -> None:
+def _tell_spike(sub_account: SubAccount, unit: Unit, key: str, amount: int, usual: int) -> None:
     """`usual` is the median of the days before, those without use included."""
-    key = f"spike:{sub_account.public_id}:{unit.code}:{clock.today_in(sub_account.agency.time_zone)}"
-    if notices.was_told(key, Notice.AGENCY):
-        return
     title = f"{sub_account.name}: {in_words(amount, unit)} used today"
     text = f"That is unusually much: on a usual day it is {in_words(usual, unit)} (the median of the {SPIKE_DAYS} days before)."
     with transaction.atomic():

@@ -1,17 +1,17 @@
 """The inbox of an agency's team, and what the inbox of a client's workspace shares with it."""
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from agency import notices as inbox_deeds
 from agency.access import Can
 from agency.doors import agency_door
-from agency.models import Category, Notice
+from agency.models import Category
 from agency.models.notice import NoticeQuerySet
 from agency.notices import Reader
 from subaccounts import inbox
@@ -43,7 +43,7 @@ def notice_read(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @agency_door(Can.SEE_AGENCY, unaudited=READING)
 @require_POST
 def notices_read(request: HttpRequest) -> HttpResponse:
-    return read_every(inbox.of_member(request.membership), _reader(request))
+    return read_every(request, inbox.of_member(request.membership), _reader(request))
 
 
 def listed(request: HttpRequest, rows: NoticeQuerySet, reader: Reader, context: dict[str, Any]) -> HttpResponse:
@@ -57,35 +57,31 @@ def listed(request: HttpRequest, rows: NoticeQuerySet, reader: Reader, context: 
     page = pages.newest(rows, "at", request.GET.get("cursor", ""))
     context |= {
         "page": page,
-        "unread": inbox_deeds.unread_among(page.rows, reader),
         "categories": context.get("categories", Category.choices),
         "category": category,
         "is_unread": is_unread,
-        "names": _names(page.rows),
         "is_filtered": is_unread or bool(category) or bool(context.get("chosen_client")),
     }
-    context["lines"] = [
-        {"notice": row, "is_unread": row.pk in context["unread"], "client": context["names"].get(row.sub_account_id, "")}
-        for row in page.rows
-    ]
+    unread = inbox_deeds.unread_among(page.rows, reader)
+    context["lines"] = [{"notice": row, "is_unread": row.pk in unread} for row in page.rows]
     return render(request, "agency/notices.html", context)
 
 
 def read_one(request: HttpRequest, rows: NoticeQuerySet, reader: Reader, public_id: UUID) -> HttpResponse:
-    """Mark one as read and go to what it is about, or (without `?go`) back to the list."""
+    """Mark one as read; back to the list as it was filtered."""
     notice = get_object_or_404(rows, public_id=public_id)
     inbox_deeds.read([notice], by=reader.user)
-    return redirect(notice.link if "go" in request.POST else "notices")
+    return _back(request)
 
 
-def read_every(rows: NoticeQuerySet, reader: Reader) -> HttpResponse:
+def read_every(request: HttpRequest, rows: NoticeQuerySet, reader: Reader) -> HttpResponse:
     inbox_deeds.read_all(rows, reader)
-    return redirect("notices")
+    return _back(request)
 
 
-def _names(rows: Iterable[Notice]) -> dict[UUID | None, str]:
-    ids = {row.sub_account_id for row in rows if row.sub_account_id}
-    return dict(SubAccount.objects.filter(public_id__in=ids).values_list("public_id", "name"))
+def _back(request: HttpRequest) -> HttpResponse:
+    asked = request.GET.urlencode()
+    return redirect(reverse("notices") + (f"?{asked}" if asked else ""))
 
 
 def _clients(request: HttpRequest) -> list[SubAccount]:

@@ -44,8 +44,9 @@ class TestInbox:
         assert titles(nora) == [second.title, first.title]
         assert bell(nora) == 2
 
-        nora.post(f"/notices/{first.public_id}/read/")
+        answer = nora.post(f"/notices/{first.public_id}/read/?show=unread&client=")
 
+        assert answer.headers["Location"] == "/notices/?show=unread&client="
         assert bell(nora) == 1
         assert titles(nora, "/notices/?show=unread") == [second.title]
         assert bell(Visitor(PLATFORM, cast.adam)) == 2

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from agency import alerting
 from agency.models import AuditRecord, Notice
@@ -178,11 +180,18 @@ class TestSpikes:
         assert told(cast.northlight) == []
         assert told(cast.harbour) == ["Beacon Dental: 400 credits used today"]
 
-    def test_a_hundred_clients_cost_what_one_does(self, cast: Cast, django_assert_max_num_queries: object) -> None:
+    def test_two_clients_cost_what_one_does(self, cast: Cast) -> None:
         self.use(cast.acme, {0: 60})
         alerts.look_for_spikes()
-        with django_assert_max_num_queries(40):  # type: ignore[operator]
+        with CaptureQueriesContext(connection) as one:
             alerts.look_for_spikes()
+        self.use(cast.koala, {0: 60})
+        alerts.look_for_spikes()
+        with CaptureQueriesContext(connection) as two:
+            alerts.look_for_spikes()
+
+        assert len(told(cast.northlight)) == 2
+        assert len(one) == len(two)
 
 
 class TestChannels:

@@ -72,7 +72,7 @@ def test_a_low_pool_is_announced_with_what_is_left(cast: Cast) -> None:
     pool = cast.northlight.pool("credit")
     Wallet.objects.filter(id=pool.id).update(low_at=pool.balance + 1)
 
-    assert f"{pool.balance:,} left" in Visitor(user=cast.nora).get(HOME).content.decode()
+    assert f"{pool.balance:,} credits left" in Visitor(user=cast.nora).get(HOME).content.decode()
 
 
 def test_can_knows_every_capability_and_refuses_a_misspelt_one() -> None:

@@ -50,7 +50,7 @@ def notice_read(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @workspace_door(Can.SEE_WORKSPACE, unaudited=READING)
 @require_POST
 def notices_read(request: HttpRequest) -> HttpResponse:
-    return read_every(inbox.of_client(request.site.sub_account), _reader(request))
+    return read_every(request, inbox.of_client(request.site.sub_account), _reader(request))
 
 
 @workspace_door(Can.MANAGE_WORKSPACE)
