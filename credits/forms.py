@@ -108,9 +108,15 @@ def threshold_steps(wish: Decimal | None, unit: Unit) -> int | None:
     """`wish` whole units in smallest steps; ValidationError for what no balance can fall below, or is no number of steps."""
     if wish is None:
         return None
-    steps = wish * unit.steps
+    steps = steps_of(wish, unit)
     if steps == 0:
         raise forms.ValidationError("Nothing is below zero: leave it empty for no alert.")
+    return steps
+
+
+def steps_of(wish: Decimal, unit: Unit) -> int:
+    """`wish` whole units in smallest steps; ValidationError for parts of a step and for more than there can be."""
+    steps = wish * unit.steps
     if steps != int(steps):
         raise forms.ValidationError(f"There are no parts of a {unit.name}: give a whole number.")
     if steps > LARGEST:

@@ -202,6 +202,18 @@ def used_by_day(days: Days, unit: str, first: date, last: date, *, among: Collec
     return found
 
 
+def used_of_pool(days: Days, unit: str, first: date, last: date, *, among: Collection[UUID]) -> dict[UUID, int]:
+    """What each of some clients used of the pool, less what was given back; who used nothing is left out. One query."""
+    parts, values = _parts(days, [unit], first, last, among, directions=[USED, RETURNED])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT client, sum(CASE direction WHEN 'used' THEN amount ELSE -amount END)"  # noqa: S608
+            f" FROM ({parts}) AS part WHERE is_pool GROUP BY 1",
+            values,
+        )
+        return {client: int(amount) for client, amount in cursor.fetchall()}
+
+
 def sums(days: Days, units: Iterable[str], first: date, last: date, *, client: UUID | None = None, is_by_day: bool = True) -> list[Sum]:
     """What happened on each day, by direction and kind: to the whole agency, or to the units of one client. One query.
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from credits.views import balances, grants, monthly, moves, prices, statement, usage
+from credits.views import balances, grants, limits, monthly, moves, prices, statement, usage
 
 urlpatterns = [
     path("", balances.home, name="credits_home"),
@@ -13,6 +13,8 @@ urlpatterns = [
     path("statements/", monthly.months, name="credits_months"),
     path("statements/<str:month>/", monthly.month, name="credits_month"),
     path("statements/<str:month>.csv", monthly.month_csv, name="credits_month_csv"),
+    path("limits/", limits.limits, name="credits_limits"),
+    path("limits.csv", limits.limits_csv, name="credits_limits_csv"),
     path("usage/", usage.trend, name="credits_usage"),
     path("usage.csv", usage.trend_csv, name="credits_usage_csv"),
     path("grants/<slug:unit>/", grants.of_pool, name="credits_grants"),

@@ -18,7 +18,6 @@ EDITABLE = (
     "state",
     "postal_code",
     "description",
-    "pool_fallback",
     "balance_visibility",
 )
 

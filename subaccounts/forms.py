@@ -10,12 +10,13 @@ from django import forms
 from django.conf import settings
 from django.urls import reverse_lazy
 
-from credits.forms import AmountField, WholeAmountField
+from credits.forms import AmountField, WholeAmountField, steps_of
 from credits.prices import HIGHEST_MARKUP
 from kit.units import in_words
 from subaccounts.allocating import TOP_UP, Balance, Movement, planned
 from subaccounts.models import SubAccount, Suspension
 from subaccounts.moving import Balance as Has
+from subaccounts.pool_policy import Policy
 from subaccounts.pricing import PriceRow, RateRow, plain_number
 
 _ADDRESS = re.compile(r"://|\bwww\.|@", re.IGNORECASE)
@@ -99,7 +100,6 @@ class EditForm(forms.ModelForm):
             "state",
             "postal_code",
             "description",
-            "pool_fallback",
             "balance_visibility",
         )
         labels = {
@@ -108,7 +108,6 @@ class EditForm(forms.ModelForm):
             "contact_email": "Contact e-mail",
             "state": "State or region",
             "description": "Business description",
-            "pool_fallback": "When its own credits are used up",
             "balance_visibility": "What the client sees of its balance",
         }
         help_texts = {
@@ -117,7 +116,6 @@ class EditForm(forms.ModelForm):
             "balance_visibility": "It acts at once, in the workspace, its files and its mails. A client never sees your pool or your other clients.",
         }
         widgets = {
-            "pool_fallback": forms.RadioSelect,
             "balance_visibility": forms.RadioSelect,
             "description": forms.Textarea(attrs={"rows": 3}),
         }
@@ -137,6 +135,68 @@ class EditForm(forms.ModelForm):
             (SubAccount.SHOWN, "Shown: its own balances, what they are made of and when they expire, its statement, an alert of its own"),
             (SubAccount.HIDDEN, "Hidden: only what it used, when and for what; no balance anywhere"),
         ]
+
+
+_LIMIT_ERRORS = {
+    "invalid": "Enter a number in at most 15 digits, for instance 250; 0 for none at all. Leave it empty for no limit.",
+    "max_decimal_places": "Give at most two decimals.",
+}
+
+
+class PoolPolicyForm(forms.Form):
+    """Who pays when a client's own units are used up, and the limits where the pool does up to one: a field for each unit."""
+
+    fallback = forms.ChoiceField(
+        label="When its own credits are used up",
+        choices=SubAccount.POOL_FALLBACKS,
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose one."},
+    )
+    at_limit = forms.ChoiceField(
+        label="When a limit is reached",
+        choices=[
+            ("hard", "Stop: the pool pays no more for this client until the month is over"),
+            ("alert", "Alert only: you are told, the pool goes on paying"),
+        ],
+        widget=forms.RadioSelect,
+        required=False,
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, policy: Policy) -> None:
+        super().__init__(data, initial={"fallback": policy.fallback, "at_limit": "hard" if policy.is_hard else "alert"})
+        self.units = [use.unit for use in policy.uses]
+        for use in policy.uses:
+            unit = use.unit
+            self.fields[unit.code] = AmountField(
+                label=f"{unit.plural.capitalize()} a month",
+                required=False,
+                min_value=0,
+                decimal_places=2,
+                initial=None if use.limit is None else Decimal(use.limit.amount) / unit.steps,
+                error_messages=_LIMIT_ERRORS,
+            )
+            self.fields[unit.code].widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "maxlength": 18})
+
+    def clean(self) -> dict[str, Any]:
+        """`amounts`: the limit of each unit in smallest steps, None for none."""
+        cleaned = super().clean() or self.cleaned_data
+        amounts: dict[str, int | None] = {}
+        for unit in self.units:
+            wish = cleaned.get(unit.code)
+            try:
+                amounts[unit.code] = None if wish is None else steps_of(wish, unit)
+            except forms.ValidationError as error:
+                self.add_error(unit.code, error)
+        if cleaned.get("fallback") == SubAccount.FALLBACK_CAPPED and not self.errors:
+            if all(amount is None for amount in amounts.values()):
+                self.add_error(self.units[0].code, "Enter a limit for at least one unit, or choose another answer above.")
+            if not cleaned.get("at_limit"):
+                self.add_error("at_limit", "Choose what happens at the limit.")
+        return {"fallback": cleaned.get("fallback"), "is_hard": cleaned.get("at_limit") != "alert", "amounts": amounts}
+
+    @property
+    def rows(self) -> list[forms.BoundField]:
+        return [self[unit.code] for unit in self.units]
 
 
 class AllocationForm(forms.Form):

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from credits.views import grants, prices
-from subaccounts.views import alerts, allocation, credits, detail, entering, home, list, opening, suspension
+from subaccounts.views import alerts, allocation, credits, detail, entering, home, limit, list, opening, suspension
 
 urlpatterns = [
     path("home/", home.agency_home, name="agency_home"),
@@ -19,6 +19,7 @@ urlpatterns = [
     path("sub-accounts/<uuid:public_id>/credits/", credits.client_credits, name="client_credits"),
     path("sub-accounts/<uuid:public_id>/grants/<slug:unit>/", grants.of_sub_account, name="sub_account_grants"),
     path("sub-accounts/<uuid:public_id>/prices/", prices.of_client, name="sub_account_prices"),
+    path("sub-accounts/<uuid:public_id>/limit/", limit.sub_account_limit, name="sub_account_limit"),
     path("sub-accounts/<uuid:public_id>/alerts/", alerts.sub_account_alerts, name="sub_account_alerts"),
     path("sub-accounts/<uuid:public_id>/suspension/", suspension.suspension, name="suspension"),
     path("sub-accounts/<uuid:public_id>/restoration/", suspension.restoration, name="restoration"),

@@ -11,6 +11,7 @@ from agency import audit
 from agency.access import AGENCY_ROLES, CAPABILITIES, CLIENT_ROLES, Can
 from agency.forms import AgencyForm, NewAgencyForm
 from agency.models import Agency, Membership, User
+from credits import ledger
 from kit.refusal import Refusal
 from subaccounts import addresses, opening
 
@@ -68,6 +69,7 @@ def settings(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         with transaction.atomic():
             form.save()
+            ledger.set_time_zone(agency_id=agency.public_id, time_zone=agency.time_zone, by=request.actor)
             audit.record("agency.changed", by=request.actor, agency=agency, subject=agency.name, before=before, after=form.cleaned_data)
         messages.success(request, "Your changes are saved.")
         return redirect("agency_settings")

@@ -75,7 +75,6 @@ def test_editing_writes_what_changed_and_nothing_else(cast: Cast) -> None:
         "contact_first_name": "Paul",
         "contact_last_name": "Acme",
         "contact_email": "x@y.example",
-        "pool_fallback": "off",
         "balance_visibility": "shown",
     }
 
@@ -86,9 +85,9 @@ def test_editing_writes_what_changed_and_nothing_else(cast: Cast) -> None:
 
     acme = cast.acme
     assert answer.status_code == 302
-    assert (acme.name, acme.pool_fallback, acme.status, acme.agency, acme.credit_mode) == (
+    assert (acme.name, acme.contact_email, acme.status, acme.agency, acme.credit_mode) == (
         "Acme Pipes",
-        "off",
+        "x@y.example",
         "ready",
         cast.northlight,
         "manual",
@@ -100,7 +99,7 @@ def test_editing_writes_what_changed_and_nothing_else(cast: Cast) -> None:
 
 @pytest.mark.parametrize("field", ["name", "business_name", "contact_first_name", "contact_last_name"])
 def test_e05_a_name_is_no_web_address_after_editing_either(cast: Cast, field: str) -> None:
-    form = {"name": "Acme Plumbing", "pool_fallback": "on", "balance_visibility": "by_mode", field: "Locked: https://evil.example"}
+    form = {"name": "Acme Plumbing", "balance_visibility": "by_mode", field: "Locked: https://evil.example"}
 
     answer = Visitor(PLATFORM, cast.nora).post(f"/sub-accounts/{cast.acme.public_id}/edit/", form)
 

@@ -17,7 +17,7 @@ MATRIX = [
 
 
 def choose(visitor: Visitor, sub_account: SubAccount, choice: str) -> int:
-    form = {"name": sub_account.name, "pool_fallback": "on", "balance_visibility": choice}
+    form = {"name": sub_account.name, "balance_visibility": choice}
     return visitor.post(f"/sub-accounts/{sub_account.public_id}/edit/", form).status_code
 
 
