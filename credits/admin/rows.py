@@ -24,6 +24,7 @@ from credits.admin.lists import (
     wallet_link,
 )
 from credits.models import Crossing, Entry, Grant, Hold, Key, LowBalance, Threshold, Wallet
+from kit.ids import least_of
 
 _DAY = forms.DateInput(attrs={"type": "date"})
 _STATES = [("", "Any"), *((state, state.capitalize()) for state in (Hold.OPEN, Hold.COMMITTED, Hold.RELEASED, Hold.EXPIRED))]
@@ -74,9 +75,8 @@ class EntrySieve(Sieve):
 
 
 def first_id(day: date) -> UUID:
-    """The least id an entry of `day` (UTC) can have: ids begin with the moment, and by them the table is cut into months."""
-    moment = datetime.combine(day, time(), tzinfo=UTC)
-    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
+    """The least id an entry of `day` (UTC) can have."""
+    return least_of(datetime.combine(day, time(), tzinfo=UTC))
 
 
 @admin.register(Entry, site=staff)
