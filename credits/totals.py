@@ -96,7 +96,6 @@ def rebuild(agency_id: UUID, time_zone: str) -> int:
     folded = 0
     while some := _fold_some(calendar.pk, MOST_AT_ONCE):
         folded += some
-    _fold_some(calendar.pk, MOST_AT_ONCE)
     _drop_outdated()
     return folded
 

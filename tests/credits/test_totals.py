@@ -312,6 +312,10 @@ def test_the_command_makes_them_anew(books: Books) -> None:
         call_command("rebuild_totals", agency=uuid7())
 
 
+def totals_lines(books: Books) -> int:
+    return sum(DayTotal.objects.filter(calendar__agency_id=books.agency).values_list("lines", flat=True))
+
+
 FOLDS = """
 import sys, django
 django.setup()
@@ -320,7 +324,7 @@ from credits import totals
 
 connection.settings_dict["NAME"] = sys.argv[1]
 print("ready", flush=True)
-while totals.fold(most=5):
+while totals.fold(most=5, seconds=0):
     print("folded", flush=True)
 """
 
@@ -341,10 +345,12 @@ def test_a_fold_that_is_killed_has_folded_all_of_a_step_or_nothing(committed_boo
             cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
         )  # fmt: skip
         assert worker.stdout is not None
-        worker.stdout.readline()
-        time.sleep(0.01 * series)
+        for _ in range(2 + 2 * series):
+            worker.stdout.readline()
+        time.sleep(0.004 * series)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
+        assert 0 < totals_lines(committed_books) < 301, "the fold was killed too late or too early to show anything"
         assert checks.audit() == []
     totals.fold()
     assert checks.audit() == []
