@@ -181,7 +181,7 @@ class TestNoUnitsOutOfNothing:
         move(one.wallet, other.wallet, 10)
         assert one.wallet.grants.get(is_open=True).source == "starter"
 
-    @settings(max_examples=60, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def test_g15_no_sequence_of_moves_and_markups_adds_a_unit(self, data: st.DataObject, db: None) -> None:
         with transaction.atomic():
