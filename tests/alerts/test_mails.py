@@ -108,6 +108,22 @@ def test_whatever_happens_no_side_has_two_mails_a_day_and_nothing_is_left_out(
         assert notice.mail.sent_at - notice.at <= timedelta(hours=34, minutes=outage[1])
 
 
+def test_an_agency_that_moves_westwards_has_no_second_mail_on_its_longer_day(cast: Cast) -> None:
+    agency = cast.northlight
+    with at("2026-11-20 10:00"):
+        tell(agency, cast.acme)
+        alert_mails.send_due()
+        tell(agency, cast.acme)
+    Agency.objects.filter(pk=agency.pk).update(time_zone="Pacific/Honolulu")
+    with at("2026-11-21 08:00"):
+        alert_mails.send_due()
+    waiting = NoticeMail.objects.get(sent_at=None)
+    assert waiting.due_at == datetime(2026, 11, 21, 8, tzinfo=ZoneInfo("Pacific/Honolulu"))
+    with at("2026-11-21 19:00"):
+        alert_mails.send_due()
+    assert len(mails()) == 4
+
+
 def test_a_digest_leaves_out_what_its_reader_may_no_longer_read(cast: Cast) -> None:
     """Decision 6: hidden means hidden in mails too, and from the moment it is."""
     show_balances(cast.acme)
