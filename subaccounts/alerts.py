@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import TypeVar
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -140,7 +141,7 @@ def _limit_reached(crossing: Crossing, sub_account: SubAccount) -> None:
             if is_so
             else "It is below again since: a new month began, the limit rose, or a reservation was let go."
         )
-    _tell_agency(sub_account, Category.LIMIT_REACHED, key, title, text, unit=unit.code, by_mail=is_so)
+    _tell_agency(sub_account, Category.LIMIT_REACHED, key, title, text, unit=unit.code, by_mail=is_so, page="sub_account_limit")
     if stops:
         title = f"{sub_account.name}: your service is limited"
         text = f"Your assistant may not answer until next month. {sub_account.agency.name} knows and can change it."
@@ -211,11 +212,19 @@ def _tell_spike(sub_account: SubAccount, unit: Unit, key: str, amount: int, usua
 
 
 def _tell_agency(
-    sub_account: SubAccount, category: Category, key: str, title: str, text: str, *, unit: str = "", by_mail: bool = True
+    sub_account: SubAccount,
+    category: Category,
+    key: str,
+    title: str,
+    text: str,
+    *,
+    unit: str = "",
+    by_mail: bool = True,
+    page: str = "sub_account",
 ) -> None:
     notices.tell(
         agency=sub_account.agency, sub_account_id=sub_account.public_id, audience=Notice.AGENCY, category=category, unit=unit,
-        key=key, word=Word(title, text, sub_account.get_absolute_url()), by_mail=by_mail,
+        key=key, word=Word(title, text, _page(page, sub_account.public_id)), by_mail=by_mail,
     )  # fmt: skip
 
 
@@ -240,5 +249,5 @@ def _sub_account_of(wallet: Wallet) -> SubAccount | None:
     return SubAccount.objects.ready().select_related("agency").filter(public_id=wallet.owner_id).first()
 
 
-def _page(name: str) -> str:
-    return reverse(name, urlconf=settings.ROOT_URLCONF)
+def _page(name: str, *ids: UUID) -> str:
+    return reverse(name, args=ids, urlconf=settings.ROOT_URLCONF)

@@ -6,12 +6,13 @@ from uuid import uuid4
 import pytest
 import time_machine
 
+from agency.models import Notice
 from credits import ledger
 from kit import clock
 from subaccounts import alerts
 from subaccounts.models import SubAccount
 from tests.alerts.conftest import give, show_balances, spend, told
-from tests.cast import TESTS, Cast
+from tests.cast import PLATFORM, TESTS, Cast, Visitor
 
 
 def use(sub_account: SubAccount, amount: int) -> None:
@@ -66,6 +67,8 @@ def test_a_limit_that_is_reached_is_told_once_a_month(cast: Cast, is_hard: bool)
 
     assert told(acme.agency)[1:] == ["Acme Plumbing: limit of 40 credits reached"]
     assert told(acme.agency, "client") == (["Acme Plumbing: your service is limited"] if is_hard else [])
+    link = Notice.objects.get(agency=acme.agency, category="limit_reached", audience="agency").link
+    assert Visitor(PLATFORM, cast.nora).get(link).status_code == 200
     with time_machine.travel(clock.now() + timedelta(days=32), tick=False):
         use(acme, 40)
         alerts.sweep()
