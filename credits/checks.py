@@ -22,6 +22,7 @@ LAWS = {
     12: "A limit counts what the client uses of the pool, and each crossing is told once",
     13: "No conversion makes units",
     14: "Totals are what a recount of the entries gives",
+    15: "An entry's id is of the entry's own moment",
 }
 _SQL = (Path(__file__).parent / "sql" / "audit.sql").read_text()
 _TOTALS_SQL = (Path(__file__).parent / "sql" / "audit_totals.sql").read_text()

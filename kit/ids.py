@@ -21,7 +21,8 @@ def uuid7(at: float | None = None) -> UUID:
 
     `at` is a Unix time in seconds; now when it is left out.
     """
-    milliseconds = int((time.time() if at is None else at) * 1000)
+    # By way of whole microseconds: a moment's float may lie just below its millisecond.
+    milliseconds = round((time.time() if at is None else at) * 1_000_000) // 1000
     value = (milliseconds & (2**48 - 1)) << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62

@@ -192,4 +192,8 @@ WHERE wallets.converted <> coalesce(counted.amount, 0) OR wallets.converted < 0
 UNION ALL
 SELECT 13, 'key ' || key, format('converts %%s of grant %%s that never left it', landed, coalesce(grant_id::text, 'nothing'))
 FROM conversions WHERE taken IS NULL OR grant_id IS NULL
+
+UNION ALL
+SELECT 15, 'entry ' || id, format('is of %%s, its id of %%s', at, uuid_extract_timestamp(id))
+FROM public.credits_entry WHERE uuid_extract_timestamp(id) IS DISTINCT FROM date_trunc('milliseconds', at)
 ORDER BY 1, 2 LIMIT 10000

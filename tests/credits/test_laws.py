@@ -271,3 +271,8 @@ def test_law_11_a_conversion_that_sets_units_free_is_found(busy: Client) -> None
     arrived = Entry.objects.get(kind="transfer", agency_id=busy.books.agency, from_sequence=None)
     execute("UPDATE credits_grant SET transferable = NOT transferable WHERE id = %s", arrived.to_grant_id)
     assert 11 in laws_broken()
+
+
+def test_law_15_an_entry_that_moved_to_another_moment_is_found(busy: Client) -> None:
+    tamper("UPDATE credits_entry SET at = at + interval '1 millisecond' WHERE kind = 'adjustment' AND agency_id = %s", busy.books.agency)
+    assert 15 in laws_broken()

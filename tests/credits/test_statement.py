@@ -152,7 +152,7 @@ class TestFilters:
 
     def test_an_entry_is_of_its_own_moment_to_the_millisecond(self, history: tuple[Books, list[Client]]) -> None:
         for entry in Entry.objects.filter(agency_id=history[0].agency):
-            assert timedelta(0) <= entry.at - moment_of(entry.pk) < timedelta(milliseconds=2)
+            assert timedelta(0) <= entry.at - moment_of(entry.pk) < timedelta(milliseconds=1)
 
     @pytest.mark.parametrize("microseconds", [-1, 0, 1])
     def test_the_border_of_a_day_is_exact(self, books: Books, microseconds: int) -> None:
