@@ -21,11 +21,11 @@ from agency import audit, notices, staff
 from agency.models import Agency, Membership, Notice, Plan, User
 from billing import plans
 from credits import ledger
-from credits.models import Threshold, Unit
+from credits.models import Threshold, Unit, Wallet
 from kit import clock
 from kit.actor import Actor, system
 from kit.models import OutboxMessage
-from subaccounts import alert_mails, alerts, allocating, assist, lifecycle, moving, opening, pricing, thresholds
+from subaccounts import alert_mails, alerts, allocating, assist, editing, lifecycle, moving, opening, pricing, thresholds
 from subaccounts.management.commands import _demo_cast as cast
 from subaccounts.models import Access, SubAccount
 from subaccounts.tenancy import enter
@@ -269,6 +269,7 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     with clock.at(until - timedelta(days=4) + timedelta(minutes=14)):
         assist.end(assist=visit, by=adam.as_actor(on_behalf_of=acme.name))
     _move_minutes(agency, places, until - timedelta(days=6))
+    _show_balance(agency, places[1].sub_account, until)
     for place in places[:2]:
         _work_on_inbox(place, until - timedelta(hours=1))
     _alert(agency, places, until - timedelta(hours=26))
@@ -314,6 +315,36 @@ def _move_minutes(agency: Agency, places: list[Place], at: datetime) -> None:
         reviewed = moving.read(moving.planned(acme, koala, {MINUTE: 40 * 60}).signed())
         assert reviewed is not None
         moving.move(source=acme, to=koala, reviewed=reviewed, by=nora)
+
+
+def _show_balance(agency: Agency, koala: SubAccount, until: datetime) -> None:
+    """Koala Legal sees its own balance, part of which expires soon; a present to the agency was not used in time."""
+    nora = _owner(agency).as_actor()
+    kira = User.objects.in_realm(agency).get(email=cast.KOALA.admin.email).as_actor()
+    with clock.at(until - timedelta(days=5)):
+        editing.edit(sub_account=koala, balance_visibility=SubAccount.SHOWN, by=nora)
+        allocating.move(
+            act=allocating.TOP_UP,
+            sub_account=koala,
+            unit=Unit.objects.get(code="credit"),
+            amount=300,
+            key=UUID(int=DICE.getrandbits(128)),
+            by=nora,
+        )
+        _present(agency.pool("credit"), 150, expires_at=until - timedelta(days=2))
+        _present(koala.wallet("credit"), 40, expires_at=until + timedelta(days=12))
+    with clock.at(until - timedelta(days=4)):
+        ledger.set_threshold(wallet=koala.wallet("credit"), low_at=50, audience="client", by=kira)
+        audit.record("credit_alert.changed", by=kira, agency=agency, sub_account_id=koala.public_id, subject=f"credits of {koala.name}")
+    with clock.at(until - timedelta(days=1)):
+        ledger.expire_due()
+
+
+def _present(wallet: Wallet, amount: int, *, expires_at: datetime) -> None:
+    key = f"demo:present:{wallet.owner_id}"
+    ledger.grant(
+        to=wallet, amount=amount, source="promotion", key=key, expires_at=expires_at, transferable=False, memo="Autumn present", by=STORY
+    )
 
 
 def _work_on_inbox(place: Place, at: datetime) -> None:
