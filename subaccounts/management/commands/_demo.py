@@ -5,7 +5,7 @@ screenshots and the README can tell the same story.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
@@ -37,6 +37,7 @@ MINUTE = "premium_minute"
 FAQS = Path(settings.BASE_DIR) / "demo" / "faqs"
 STORY = system("Demo data")
 DICE = random.Random(2026)
+KOALAS_TOP_UP = UUID("8c5d1f60-3b0f-4c7e-9a55-2f0e6f1d7a43")
 OPENINGS = ("", "", "", "Hi! ", "Hello, ", "Good morning. ", "Quick question: ")
 SMALL_TALK = ("Thanks!", "Great, thank you.", "Perfect, thanks a lot!")
 
@@ -50,6 +51,10 @@ class Place:
     chatbot: Chatbot
     questions: list[str]
     regulars: list[Contact] = field(default_factory=list)
+
+
+# Something that is done at a moment of the story.
+Deed = tuple[datetime, Callable[[], object]]
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,23 @@ def write(*, until: datetime) -> int:
     ]
     _settle_in(northlight, places, begin + timedelta(hours=8))
     visits = sorted((visit for place in places for visit in _visits(place, until)), key=lambda visit: visit.at)
-    given = sum(_talk(visit) for visit in visits if not _is_paused(visit, until))
+    deeds = _balances(northlight, places[1].sub_account, until)
+    given = 0
+    for visit in (visit for visit in visits if not _is_paused(visit, until)):
+        deeds = _done(deeds, visit.at)
+        given += _talk(visit)
+    _done(deeds, until)
     _latest(northlight, places, until)
     return given
+
+
+def _done(deeds: list[Deed], by: datetime) -> list[Deed]:
+    """Do what is due by then, in its order; what is left to do."""
+    for at, deed in deeds:
+        if at <= by:
+            with clock.at(at):
+                deed()
+    return [(at, deed) for at, deed in deeds if at > by]
 
 
 # --- people and places ------------------------------------------------------------------------------------------------------
@@ -269,7 +288,6 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     with clock.at(until - timedelta(days=4) + timedelta(minutes=14)):
         assist.end(assist=visit, by=adam.as_actor(on_behalf_of=acme.name))
     _move_minutes(agency, places, until - timedelta(days=6))
-    _show_balance(agency, places[1].sub_account, until)
     for place in places[:2]:
         _work_on_inbox(place, until - timedelta(hours=1))
     _alert(agency, places, until - timedelta(hours=26))
@@ -317,27 +335,27 @@ def _move_minutes(agency: Agency, places: list[Place], at: datetime) -> None:
         moving.move(source=acme, to=koala, reviewed=reviewed, by=nora)
 
 
-def _show_balance(agency: Agency, koala: SubAccount, until: datetime) -> None:
+def _balances(agency: Agency, koala: SubAccount, until: datetime) -> list[Deed]:
     """Koala Legal sees its own balance, part of which expires soon; a present to the agency was not used in time."""
     nora = _owner(agency).as_actor()
     kira = User.objects.in_realm(agency).get(email=cast.KOALA.admin.email).as_actor()
-    with clock.at(until - timedelta(days=5)):
+
+    def show() -> None:
         editing.edit(sub_account=koala, balance_visibility=SubAccount.SHOWN, by=nora)
-        allocating.move(
-            act=allocating.TOP_UP,
-            sub_account=koala,
-            unit=Unit.objects.get(code="credit"),
-            amount=300,
-            key=UUID(int=DICE.getrandbits(128)),
-            by=nora,
-        )
+        credit = Unit.objects.get(code="credit")
+        allocating.move(act=allocating.TOP_UP, sub_account=koala, unit=credit, amount=300, key=KOALAS_TOP_UP, by=nora)
         _present(agency.pool("credit"), 150, expires_at=until - timedelta(days=2))
         _present(koala.wallet("credit"), 40, expires_at=until + timedelta(days=12))
-    with clock.at(until - timedelta(days=4)):
+
+    def warn() -> None:
         ledger.set_threshold(wallet=koala.wallet("credit"), low_at=50, audience="client", by=kira)
         audit.record("credit_alert.changed", by=kira, agency=agency, sub_account_id=koala.public_id, subject=f"credits of {koala.name}")
-    with clock.at(until - timedelta(days=1)):
-        ledger.expire_due()
+
+    return [
+        (until - timedelta(days=4), show),
+        (until - timedelta(days=3), warn),
+        (until - timedelta(days=1), ledger.expire_due),
+    ]
 
 
 def _present(wallet: Wallet, amount: int, *, expires_at: datetime) -> None:
