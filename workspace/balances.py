@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from credits import grants
 from credits.models import Threshold, Unit, Wallet
+from subaccounts import thresholds
 from subaccounts.models import SubAccount
 
 CREDIT = "credit"
@@ -46,8 +47,8 @@ def of(sub_account: SubAccount) -> list[Balance]:
     own = Wallet.objects.filter(owner_kind=Wallet.SUB_ACCOUNT, owner_id=sub_account.public_id).select_related("unit")
     wallets = [wallet for wallet in own.order_by("unit__position") if wallet.sequence or wallet.unit_id == CREDIT]
     outlooks = grants.outlook(wallets)
-    alerts = dict(Threshold.objects.filter(wallet__in=wallets, audience=Threshold.CLIENT).values_list("wallet_id", "at"))
-    return [Balance(wallet, outlooks[wallet.pk], alerts.get(wallet.pk)) for wallet in wallets]
+    alerts = thresholds.of(sub_account, audience=Threshold.CLIENT)
+    return [Balance(wallet, outlooks[wallet.pk], alerts.get(wallet.unit_id)) for wallet in wallets]
 
 
 def in_words(opened: grants.Open) -> str:

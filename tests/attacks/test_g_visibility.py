@@ -120,6 +120,7 @@ def objects_of(acme: SubAccount) -> dict[str, list[Any]]:
             "faq_id": list(Faq.objects.values_list("public_id", flat=True)[:1]),
             "import_id": list(FaqImport.objects.values_list("public_id", flat=True)[:1]) or [uuid4()],
             "unit": ["credit", "basic_minute"],
+            "month": [f"{clock.today_in(acme.agency.time_zone):%Y-%m}", "2020-13"],
         }
 
 
@@ -197,7 +198,9 @@ class TestHidden:
         assert "Balance" not in file
         assert "agency" not in file
 
-    @pytest.mark.parametrize("path", ["/credits/", "/credits/statement/", "/credits/statement.csv", "/credits/alerts/credit/"])
+    @pytest.mark.parametrize(
+        "path", ["/credits/", "/credits/statement/", "/credits/statement.csv", "/credits/months/", "/credits/alerts/credit/"]
+    )
     def test_g16_the_pages_of_balances_are_not_there(self, cast: Cast, acme: SubAccount, path: str) -> None:
         paul = Visitor(host_of(acme), cast.paul)
         assert paul.get(path).status_code == 404

@@ -180,3 +180,33 @@ class TestAlert:
 
     def test_an_unknown_unit_is_not_found(self, paul: Visitor) -> None:
         assert paul.get("/credits/alerts/gold/").status_code == 404
+
+
+class TestMonths:
+    def test_a_month_opens_moves_and_closes_in_the_clients_words(self, paul: Visitor, acme: SubAccount) -> None:
+        use(acme, 103)
+        ledger.allocate(
+            pool=acme.agency.pool("credit"),
+            wallet=acme.wallet("credit"),
+            amount=20,
+            key=fresh_key(),
+            by=TESTS,
+            sub_account_id=acme.public_id,
+        )
+        page = paul.get("/credits/months/", follow=True)
+        [account] = page.context["accounts"]
+        assert (account.opening, account.closing) == (0, acme.wallet("credit").balance)
+        assert "From your agency" in [movement.words for movement in account.movements]
+        assert [(movement.words, movement.amount) for one in page.context["paid"] for movement in one.from_pool] == [("AI reply", 3)]
+        assert "pool" not in page.content.decode()
+
+    def test_the_file_says_the_same(self, paul: Visitor, acme: SubAccount) -> None:
+        use(acme, 103)
+        month = f"{clock.today_in(acme.agency.time_zone):%Y-%m}"
+        rows = list(csv.DictReader(io.StringIO(b"".join(paul.get(f"/credits/months/{month}.csv")).decode("utf-8-sig"))))
+        assert [(row["Part"], row["Amount"]) for row in rows if row["Unit"] == "credit"][-1] == ("Paid by your agency", "3")
+        assert "pool" not in str(rows)
+
+    @pytest.mark.parametrize("month", ["x", "2020-13", "2199-01", "2026-1", "٢٠٢٦-٠١"])
+    def test_there_is_no_such_month(self, paul: Visitor, month: str) -> None:
+        assert paul.get(f"/credits/months/{month}/").status_code == 404

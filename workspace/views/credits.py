@@ -1,28 +1,31 @@
 """A client's own balances. Where its agency hides them there are no such pages, for nobody in the workspace."""
 
+from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from agency import audit
 from agency.access import Can
-from credits import grants, ledger
+from credits import grants, monthly
 from credits.forms import ThresholdForm
 from credits.models import Threshold
 from kit import clock
 from kit.csv_stream import csv_response
 from kit.ids import uuid_of
+from subaccounts import thresholds
 from subaccounts.doors import workspace_door
 from subaccounts.models import SubAccount
-from workspace import balances, lines
+from workspace import balances, lines, months
 from workspace.views.usage import listed, number, told, wish_of
 
 CSV_HEAD = ("When (UTC)", "What", "Chatbot or campaign", "Contact", "Change", "Unit", "Balance after", "Whose", "Own AI key")
+
+MONTH_HEAD = ("Month", "Unit", "Part", "What", "Amount", "Lines")
 
 
 @workspace_door(Can.SEE_WORKSPACE)
@@ -71,6 +74,64 @@ def _csv_row(line: lines.Line) -> list[Any]:
     ]  # fmt: skip
 
 
+@workspace_door(Can.SEE_WORKSPACE)
+@require_safe
+def workspace_months(request: HttpRequest) -> HttpResponse:
+    """The statement of this month, so far."""
+    today = clock.today_in(shown(request).agency.time_zone)
+    return redirect("workspace_month", month=f"{today:%Y-%m}")
+
+
+@workspace_door(Can.SEE_WORKSPACE)
+@require_safe
+def workspace_month(request: HttpRequest, month: str) -> HttpResponse:
+    """One month of its own wallets: what there was, what came, was used and went, what was left; and what its agency paid."""
+    sub_account = shown(request)
+    zone = sub_account.agency.time_zone
+    first = _asked_month(sub_account, month)
+    this_month = clock.today_in(zone).replace(day=1)
+    began = monthly.began(sub_account.agency.public_id, zone, client=sub_account.public_id)
+    before, after = monthly.month_before(first), monthly.month_after(first)
+    accounts = months.accounts(sub_account, first)
+    context = {
+        "month": first,
+        "last_day": monthly.last_day(first),
+        "is_open": first == this_month,
+        "accounts": [account for account in accounts if account.opening or account.movements],
+        "paid": [account for account in accounts if account.from_pool],
+        "previous": f"{before:%Y-%m}" if before >= began else "",
+        "next": f"{after:%Y-%m}" if after <= this_month else "",
+    }
+    return render(request, "workspace/month.html", context)
+
+
+@workspace_door(Can.SEE_WORKSPACE)
+@require_safe
+def workspace_month_csv(request: HttpRequest, month: str) -> HttpResponseBase:
+    """The same as a file, a row for each figure."""
+    sub_account = shown(request)
+    first = _asked_month(sub_account, month)
+    rows = ([f"{first:%Y-%m}", *row] for account in months.accounts(sub_account, first) for row in _month_rows(account))
+    return csv_response(f"{sub_account.slug}-{first:%Y-%m}.csv", MONTH_HEAD, rows)
+
+
+def _asked_month(sub_account: SubAccount, text: str) -> date:
+    found = monthly.month_named(text)
+    if found is None or found > clock.today_in(sub_account.agency.time_zone):
+        raise Http404
+    return found
+
+
+def _month_rows(account: monthly.Account) -> Iterator[list[Any]]:
+    unit = account.unit.code
+    yield [unit, "Balance", "Opening balance", number(account.opening, unit), ""]
+    for movement in account.movements:
+        yield [unit, movement.group, movement.words, number(movement.amount, unit), movement.lines]
+    yield [unit, "Balance", "Closing balance", number(account.closing, unit), ""]
+    for movement in account.from_pool:
+        yield [unit, "Paid by your agency", movement.words, number(movement.amount, unit), movement.lines]
+
+
 @workspace_door(Can.MANAGE_WORKSPACE)
 def workspace_alert(request: HttpRequest, unit: str) -> HttpResponse:
     """When the client itself wants to hear that its own balance is low."""
@@ -81,7 +142,8 @@ def workspace_alert(request: HttpRequest, unit: str) -> HttpResponse:
     now = None if balance.low_at is None else Decimal(balance.low_at) / balance.unit.steps
     form = ThresholdForm(request.POST or None, unit=balance.unit, initial={"low_at": now})
     if request.method == "POST" and form.is_valid():
-        _set(request, sub_account, balance, form.cleaned_data["low_at"])
+        wishes = {unit: form.cleaned_data["low_at"]}
+        thresholds.choose(sub_account=sub_account, audience=Threshold.CLIENT, wishes=wishes, by=request.actor)
         messages.success(request, f"The alert for {balance.unit.plural} is {'off' if form.cleaned_data['low_at'] is None else 'set'}.")
         return redirect("workspace_credits")
     return render(request, "workspace/alert.html", {"form": form, "balance": balance, "unit": balance.unit})
@@ -93,12 +155,3 @@ def shown(request: HttpRequest) -> SubAccount:
     if not sub_account.shows_balance:
         raise Http404
     return sub_account
-
-
-@transaction.atomic
-def _set(request: HttpRequest, sub_account: SubAccount, balance: balances.Balance, low_at: int | None) -> None:
-    ledger.set_threshold(wallet=balance.wallet, low_at=low_at, by=request.actor, audience=Threshold.CLIENT)
-    audit.record(
-        "credit_alert.changed", by=request.actor, agency=sub_account.agency, sub_account_id=sub_account.public_id,
-        subject=f"{balance.unit.plural} of {sub_account.name}", before={"low_at": balance.low_at}, after={"low_at": low_at},
-    )  # fmt: skip

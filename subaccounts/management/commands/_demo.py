@@ -343,13 +343,12 @@ def _balances(agency: Agency, koala: SubAccount, until: datetime) -> list[Deed]:
     def show() -> None:
         editing.edit(sub_account=koala, balance_visibility=SubAccount.SHOWN, by=nora)
         credit = Unit.objects.get(code="credit")
-        allocating.move(act=allocating.TOP_UP, sub_account=koala, unit=credit, amount=300, key=KOALAS_TOP_UP, by=nora)
+        allocating.move(act=allocating.TOP_UP, sub_account=koala, unit=credit, amount=120, key=KOALAS_TOP_UP, by=nora)
         _present(agency.pool("credit"), 150, expires_at=until - timedelta(days=2))
         _present(koala.wallet("credit"), 40, expires_at=until + timedelta(days=12))
 
     def warn() -> None:
-        ledger.set_threshold(wallet=koala.wallet("credit"), low_at=50, audience="client", by=kira)
-        audit.record("credit_alert.changed", by=kira, agency=agency, sub_account_id=koala.public_id, subject=f"credits of {koala.name}")
+        thresholds.choose(sub_account=koala, audience=Threshold.CLIENT, wishes={"credit": 50}, by=kira)
 
     return [
         (until - timedelta(days=4), show),
