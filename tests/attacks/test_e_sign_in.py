@@ -13,6 +13,7 @@ import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
+from django.conf import settings
 from django.core.cache import cache
 from django.test import override_settings
 
@@ -384,7 +385,18 @@ def test_e17_the_secret_of_an_app_cannot_be_read_in_the_database(cast: Cast) -> 
     assert MfaAdapter().decrypt(stored) == secret
 
 
-@pytest.mark.parametrize(("who", "where"), [("nora", "acme"), ("ben", "acme"), ("paul", "platform"), ("paul", "beacon"), ("paul", "koala")])
+@pytest.mark.parametrize(
+    ("who", "where"),
+    [
+        ("nora", "acme"),
+        ("nora", "staff"),
+        ("ben", "acme"),
+        ("paul", "platform"),
+        ("paul", "staff"),
+        ("paul", "beacon"),
+        ("paul", "koala"),
+    ],
+)
 def test_e23_a_passkey_opens_nothing_where_its_person_is_not_at_home(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, who: str, where: str
 ) -> None:
@@ -394,7 +406,8 @@ def test_e23_a_passkey_opens_nothing_where_its_person_is_not_at_home(
     monkeypatch.setattr("allauth.mfa.webauthn.forms.auth.parse_authentication_response", lambda credential: None)
     monkeypatch.setattr("allauth.mfa.webauthn.forms.auth.extract_user_from_response", lambda credential: user)
     monkeypatch.setattr("allauth.mfa.webauthn.forms.auth.complete_authentication", lambda user, credential: key)
-    browser = Visitor(PLATFORM if where == "platform" else host_of(getattr(cast, where)))
+    ours = {"platform": PLATFORM, "staff": settings.STAFF_HOST}
+    browser = Visitor(ours.get(where) or host_of(getattr(cast, where)))
     browser.post("/sign-in/passkey/", {"credential": '{"id": "x"}'})
     assert not is_signed_in(browser)
     home = Visitor(PLATFORM if user.realm is None else host_of(cast.beacon if who == "ben" else cast.acme))
