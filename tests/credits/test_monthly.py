@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from credits import ledger, monthly, statement, totals
@@ -210,6 +212,22 @@ class TestPages:
         assert nora.get(url, {"search": "acme"}).headers["Location"] == f"{url}?client={cast.acme.public_id}"
         assert "No client has this in its name" in text(nora.get(url, {"search": "beacon"}))
         assert nora.get(url, {"search": "\x00"}).status_code == 200
+
+    def test_however_much_there_is_a_page_costs_the_same_queries(self, cast: Cast, nora: Visitor) -> None:
+        def queries() -> list[int]:
+            counts = []
+            for url in (month_url(), reverse("credits_months"), reverse("credits_statement")):
+                with CaptureQueriesContext(connection) as captured:
+                    nora.get(url, {"client": str(cast.acme.public_id)})
+                counts.append(len(captured))
+            return counts
+
+        queries()
+        few = queries()
+        for _ in range(30):
+            use(cast.acme.credit_sources("credit"), 9, sub_account_id=cast.acme.public_id)
+        assert queries() == few
+        assert max(few) <= 20
 
     def test_the_file_says_what_the_page_says(self, cast: Cast, nora: Visitor) -> None:
         use(cast.acme.credit_sources("credit"), 130, sub_account_id=cast.acme.public_id)
