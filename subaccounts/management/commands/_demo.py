@@ -343,7 +343,7 @@ def _balances(agency: Agency, koala: SubAccount, until: datetime) -> list[Deed]:
     def show() -> None:
         editing.edit(sub_account=koala, balance_visibility=SubAccount.SHOWN, by=nora)
         credit = Unit.objects.get(code="credit")
-        allocating.move(act=allocating.TOP_UP, sub_account=koala, unit=credit, amount=120, key=KOALAS_TOP_UP, by=nora)
+        allocating.move(act=allocating.TOP_UP, sub_account=koala, unit=credit, amount=100, key=KOALAS_TOP_UP, by=nora)
         _present(agency.pool("credit"), 150, expires_at=until - timedelta(days=2))
         _present(koala.wallet("credit"), 40, expires_at=until + timedelta(days=12))
 
