@@ -62,6 +62,15 @@ class Ranking:
     users: int
 
 
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """`largest` are (client, what it used on each day), `together` the days of all, `users` how many clients used anything."""
+
+    largest: list[tuple[UUID, dict[date, int]]]
+    together: dict[date, int]
+    users: int
+
+
 # --- Folding --------------------------------------------------------------------------------------------------------------
 
 
@@ -155,17 +164,12 @@ def used_query(days: Days, unit: str, first: date, last: date, *, among: Collect
     """The same as a statement with rows of client and amount, to be joined."""
     tail, tail_values = _tail(days, [unit], among)
     some, some_values = _some(among)
-    folded = (
-        "SELECT sub_account_id, through[CASE WHEN month = %s THEN %s ELSE 31 END]"  # noqa: S608  (parts of our own)
-        " - coalesce(through[CASE WHEN month = %s THEN %s ELSE 0 END], 0) AS amount"
-        f" FROM public.credits_monthtotal WHERE calendar_id = %s AND unit_id = %s AND month = ANY (%s) {some}"
-    )
-    values: list[Any] = [last.replace(day=1), last.day, first.replace(day=1), first.day - 1, days.id, unit, _months(first, last)]
+    folded, values = _months_of(days, unit, first, last, among)
     return (
         f"SELECT sub_account_id, sum(amount) AS amount FROM ({folded} UNION ALL"  # noqa: S608
         f" SELECT sub_account_id, CASE direction WHEN 'used' THEN amount ELSE -amount END FROM ({tail}) AS tail"
         f" WHERE direction IN ('used', 'returned') AND day BETWEEN %s AND %s {some}) AS part GROUP BY 1",
-        [*values, *some_values, *tail_values, first, last, *some_values],
+        [*values, *tail_values, first, last, *some_values],
     )
 
 
@@ -181,6 +185,38 @@ def ranking(days: Days, unit: str, first: date, last: date, *, most: int, after:
         )
         rows = cursor.fetchall()
     return Ranking([(client, int(amount)) for client, amount, _ in rows], rows[0][2] if rows else 0)
+
+
+def trend(days: Days, unit: str, first: date, last: date, *, most: int) -> Trend:
+    """What the `most` clients that used most used on each day, and all together. One query, so that they fit each other."""
+    tail, tail_values = _tail(days, [unit], None)
+    folded, folded_values = _months_of(days, unit, first, last)
+    net = "CASE direction WHEN 'used' THEN amount ELSE -amount END AS amount"
+    of_days = "calendar_id = %s AND unit_id = %s AND direction IN ('used', 'returned') AND day BETWEEN %s AND %s"
+    sql = (
+        f"WITH late AS MATERIALIZED (SELECT sub_account_id, day, {net} FROM ({tail}) AS tail"  # noqa: S608  (parts of our own)
+        " WHERE direction IN ('used', 'returned') AND day BETWEEN %s AND %s), used AS MATERIALIZED (SELECT sub_account_id, sum(amount) AS amount"
+        f" FROM ({folded} UNION ALL SELECT sub_account_id, amount FROM late) AS part GROUP BY 1 HAVING sum(amount) <> 0),"
+        " top AS MATERIALIZED (SELECT sub_account_id, amount AS whole FROM used ORDER BY -amount, sub_account_id LIMIT %s)"
+        " SELECT sub_account_id, day, sum(amount) FROM ("
+        f"SELECT sub_account_id, day, {net} FROM public.credits_daytotal JOIN top USING (sub_account_id) WHERE {of_days}"
+        " UNION ALL SELECT sub_account_id, day, amount FROM late JOIN top USING (sub_account_id)"
+        f" UNION ALL SELECT NULL, day, {net} FROM public.credits_agencydaytotal WHERE {of_days}"
+        " UNION ALL SELECT NULL, day, amount FROM late) AS part GROUP BY 1, 2"
+        " UNION ALL SELECT sub_account_id, NULL, whole FROM top UNION ALL SELECT NULL, NULL, count(*) FROM used"
+    )
+    range_values: list[Any] = [days.id, unit, first, last]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*tail_values, first, last, *folded_values, most, *range_values, *range_values])
+        rows = cursor.fetchall()
+    whole: dict[UUID, int] = {client: int(amount) for client, day, amount in rows if day is None and client is not None}
+    users = next(int(amount) for client, day, amount in rows if day is None and client is None)
+    by_day: dict[UUID | None, dict[date, int]] = {}
+    for client, day, amount in rows:
+        if day is not None:
+            by_day.setdefault(client, {})[day] = int(amount)
+    largest = sorted(whole, key=lambda client: (-whole[client], client))
+    return Trend([(client, by_day.get(client, {})) for client in largest], by_day.get(None, {}), users)
 
 
 def used_by_day(days: Days, unit: str, first: date, last: date, *, among: Collection[UUID] | None = None) -> dict[UUID, dict[date, int]]:
@@ -254,6 +290,17 @@ def sums_and_before(days: Days, units: Iterable[str], first: date, last: date, *
 def net(found: Iterable[Sum], *directions: str, minus: str = "") -> int:
     """The amounts of `directions` together, less those of `minus`."""
     return sum(-line.amount if line.direction == minus else line.amount for line in found if line.direction in (*directions, minus))
+
+
+def _months_of(days: Days, unit: str, first: date, last: date, among: Collection[UUID] | None = None) -> Query:
+    """What is folded of each client's use in the range: a row for each month of it."""
+    some, some_values = _some(among)
+    return (
+        "SELECT sub_account_id, through[CASE WHEN month = %s THEN %s ELSE 31 END]"  # noqa: S608  (parts of our own)
+        " - coalesce(through[CASE WHEN month = %s THEN %s ELSE 0 END], 0) AS amount"
+        f" FROM public.credits_monthtotal WHERE calendar_id = %s AND unit_id = %s AND month = ANY (%s) {some}",
+        [last.replace(day=1), last.day, first.replace(day=1), first.day - 1, days.id, unit, _months(first, last), *some_values],
+    )
 
 
 def _parts(

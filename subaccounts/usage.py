@@ -114,15 +114,12 @@ def by_payer(lines: Sequence[Sum], shown: Range) -> list[Series]:
 
 def by_client(days: Days, unit: str, shown: Range, *, most: int = LARGEST) -> list[Series]:
     """What was used on each step of the range by the `most` clients that used most, and by the others together."""
-    ranking = totals.ranking(days, unit, shown.first, shown.last, most=most)
-    named = [public_id for public_id, _ in ranking.rows]
-    used = totals.used_by_day(days, unit, shown.first, shown.last, among=named)
-    names = dict(SubAccount.objects.filter(public_id__in=named).values_list("public_id", "name"))
-    series = [(names.get(public_id, "Moved away"), stepped(used.get(public_id, {}), shown)) for public_id in named]
-    if ranking.users > len(named):
-        everybody = stepped(totals.used_by_day(days, unit, shown.first, shown.last).get(totals.NOBODY, {}), shown)
-        others = [amount - sum(values[place] for _, values in series) for place, amount in enumerate(everybody)]
-        series.append((f"{ranking.users - len(named)} others", others))
+    found = totals.trend(days, unit, shown.first, shown.last, most=most)
+    names = dict(SubAccount.objects.filter(public_id__in=[id for id, _ in found.largest]).values_list("public_id", "name"))
+    series = [(names.get(id, "Moved away"), stepped(used, shown)) for id, used in found.largest]
+    if found.users > len(series):
+        others = [amount - sum(values[place] for _, values in series) for place, amount in enumerate(stepped(found.together, shown))]
+        series.append((f"{found.users - len(series)} others", others))
     return series
 
 

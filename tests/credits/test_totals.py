@@ -79,6 +79,10 @@ def check_exact(books: Books, zone: str, first: date = FIRST, last: date = LAST)
     ranked = totals.ranking(days, books.unit, first, last, most=100)
     assert ranked.rows == sorted(per_client(counted).items(), key=lambda row: (-row[1], row[0]))
     assert ranked.users == len(ranked.rows)
+    trend = totals.trend(days, books.unit, first, last, most=2)
+    assert [(client, sum(used.values())) for client, used in trend.largest] == ranked.rows[:2]
+    assert all(used == by_day[client] for client, used in trend.largest)
+    assert (+Counter(trend.together), trend.users) == (+Counter(together), ranked.users)
 
 
 def live(books: Books, clients: list[Client], chance: random.Random) -> None:
