@@ -1,6 +1,6 @@
 -- The hot path. One call is one round trip and one transaction's worth of work: no row lock waits for a client.
 --
--- Order of locks, everywhere: key, hold, a client's policy, its own wallet, its limit, pool, then by id. A grant is only written
+-- Order of locks, everywhere: hold, a client's policy, key, its own wallet, its limit, pool, then by id. A grant is only written
 -- under the lock of its wallet, so it needs none of its own. A key is claimed first, so a repeat waits for nothing but the first call.
 -- The policy is an advisory lock that every draw on a pool shares, so that an unlimited client is told apart by one look at its own
 -- wallet, which nobody locks: `ledger.set_pool_limit` takes it alone, and so never counts while such a draw is under way.
@@ -202,6 +202,9 @@ DECLARE
     h_amounts bigint[] := '{}';
 BEGIN
     available := 0;
+    IF cardinality(p_sources) > 1 THEN
+        PERFORM pg_advisory_xact_lock_shared(uuid_hash_extended(p_sources[1], 0));
+    END IF;
     INSERT INTO public.credits_key (key, content, entry_id, voided_by)
         VALUES (p_key, p_content, CASE WHEN p_hold_until IS NULL THEN p_id END, '') ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
@@ -217,9 +220,6 @@ BEGIN
 
     -- The short way: one wallet has all of it, in its head grant. Two rows updated, two written. The pool pays here only for
     -- clients whose own wallet says that there is nothing to count and nothing to tell.
-    IF cardinality(p_sources) > 1 THEN
-        PERFORM pg_advisory_xact_lock_shared(uuid_hash_extended(p_sources[1], 0));
-    END IF;
     IF p_hold_until IS NULL AND p_amount > 0 THEN
         FOR i IN 1 .. cardinality(p_sources) LOOP
             v_start := i;
@@ -373,6 +373,9 @@ DECLARE
     v_count bigint;
     v_grant uuid;
 BEGIN
+    IF cardinality(p_sources) > 1 THEN  -- before any wallet, as in credits_draw, which may be called below
+        PERFORM pg_advisory_xact_lock_shared(uuid_hash_extended(p_sources[1], 0));
+    END IF;
     WITH claimed AS (
         INSERT INTO public.credits_key (key, content, entry_id, voided_by)
             SELECT key, content, id, '' FROM unnest(p_keys, p_contents, p_ids) AS wish (key, content, id) ORDER BY key

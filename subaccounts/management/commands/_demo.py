@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -25,7 +25,7 @@ from credits.models import Threshold, Unit, Wallet
 from kit import clock
 from kit.actor import Actor, system
 from kit.models import OutboxMessage
-from subaccounts import alert_mails, alerts, allocating, assist, editing, lifecycle, moving, opening, pricing, thresholds
+from subaccounts import alert_mails, alerts, allocating, assist, editing, lifecycle, moving, opening, pool_policy, pricing, thresholds
 from subaccounts.management.commands import _demo_cast as cast
 from subaccounts.models import Access, SubAccount
 from subaccounts.tenancy import enter
@@ -291,9 +291,22 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     for place in places[:2]:
         _work_on_inbox(place, until - timedelta(hours=1))
     _alert(agency, places, until - timedelta(hours=26))
+    _limit(agency, places, until - timedelta(hours=2))
     for hours, user in enumerate(User.objects.order_by("id"), 2):
         User.objects.filter(pk=user.pk).update(last_login=until - timedelta(hours=5 * hours))
     Agency.objects.filter(pk=agency.pk).update(trial_ends_at=until + timedelta(days=settings.TRIAL_DAYS))
+
+
+def _limit(agency: Agency, places: list[Place], at: datetime) -> None:
+    """One client has nearly used what it may use of the pool, another is only watched."""
+    nora = _owner(agency)
+    with clock.at(at):
+        for place, part, is_hard in ((places[1], Decimal("0.92"), True), (places[2], Decimal("0.4"), False)):
+            used = next(use.used for use in pool_policy.of(place.sub_account).uses if use.unit.code == "credit")
+            amount = int((used / part / 10).to_integral_value(ROUND_CEILING)) * 10 or 100
+            pool_policy.choose(
+                sub_account=place.sub_account, fallback="capped", is_hard=is_hard, amounts={"credit": amount}, by=nora.as_actor()
+            )
 
 
 def _alert(agency: Agency, places: list[Place], at: datetime) -> None:
