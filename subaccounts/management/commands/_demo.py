@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -298,15 +298,13 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
 
 
 def _limit(agency: Agency, places: list[Place], at: datetime) -> None:
-    """One client has nearly used what it may use of the pool, another is only watched."""
+    """One client is watched and has nearly used its part of the pool, another has to stop at its limit."""
     nora = _owner(agency)
+    acme, koala = (place.sub_account for place in places[:2])
     with clock.at(at):
-        for place, part, is_hard in ((places[1], Decimal("0.92"), True), (places[2], Decimal("0.4"), False)):
-            used = next(use.used for use in pool_policy.of(place.sub_account).uses if use.unit.code == "credit")
-            amount = int((used / part / 10).to_integral_value(ROUND_CEILING)) * 10 or 100
-            pool_policy.choose(
-                sub_account=place.sub_account, fallback="capped", is_hard=is_hard, amounts={"credit": amount}, by=nora.as_actor()
-            )
+        used = next(use.used for use in pool_policy.of(acme).uses if use.unit.code == "credit")
+        for sub_account, amount, is_hard in ((acme, used + max(used // 12, 5), False), (koala, 100, True)):
+            pool_policy.choose(sub_account=sub_account, fallback="capped", is_hard=is_hard, amounts={"credit": amount}, by=nora.as_actor())
 
 
 def _alert(agency: Agency, places: list[Place], at: datetime) -> None:
