@@ -11,7 +11,7 @@ DECLARE f record;
 BEGIN
     FOR f IN SELECT oid::regprocedure AS signature FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname IN (
         'credits_cross', 'credits_expire', 'credits_draw', 'credits_draw_many', 'credits_settle', 'credits_spend_alone',
-        'credits_month', 'credits_held_of_pool', 'credits_used_of_pool', 'credits_rearm', 'credits_crossed', 'credits_on_pool',
+        'credits_month', 'credits_id_at', 'credits_held_of_pool', 'credits_used_of_pool', 'credits_rearm', 'credits_crossed', 'credits_on_pool',
         'credits_off_pool', 'credits_limit', 'credits_limit_count', 'credits_limit_zone', 'credits_begin_limit')
     LOOP
         EXECUTE format('DROP ROUTINE %s', f.signature);

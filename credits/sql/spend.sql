@@ -66,6 +66,12 @@ CREATE FUNCTION public.credits_month(p_at timestamptz, p_zone text, OUT began ti
         (date_trunc('month', p_at AT TIME ZONE p_zone) + interval '1 month') AT TIME ZONE p_zone
 $$;
 
+-- The id of an entry whose moment is p_at instead.
+CREATE FUNCTION public.credits_id_at(p_id uuid, p_at timestamptz) RETURNS uuid LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN overlay(p_id::text PLACING left(public.credits_least_id(p_at)::text, 13) FROM 1 FOR 13)::uuid;
+END $$;
+
 -- What a client's open holds reserve of pools.
 CREATE FUNCTION public.credits_held_of_pool(p_wallet uuid) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -260,7 +266,14 @@ BEGIN
     FOR i IN v_start .. cardinality(p_sources) LOOP
         IF own.has_pool_limit AND l.wallet_id IS NULL THEN
             l := public.credits_limit(own.id, p_at);
-            p_at := greatest(p_at, l.month_began_at);
+            IF p_at < l.month_began_at THEN  -- a late clock: what is drawn now is of the month that has begun
+                p_at := l.month_began_at;
+                p_id := public.credits_id_at(p_id, p_at);
+                IF p_hold_until IS NULL THEN
+                    first_id := p_id;
+                    UPDATE public.credits_key SET entry_id = p_id WHERE key = p_key;
+                END IF;
+            END IF;
             IF l.is_hard AND l.used + v_left > l.amount THEN
                 PERFORM public.credits_crossed(own.id, 'limit_reached', l.amount, p_at);
                 DELETE FROM public.credits_key WHERE key = p_key;
@@ -388,8 +401,7 @@ BEGIN
     FOR i IN 1 .. cardinality(p_sources) LOOP
         IF own.has_pool_limit AND l.wallet_id IS NULL THEN
             l := public.credits_limit(own.id, p_at);
-            p_at := greatest(p_at, l.month_began_at);
-            v_fits := NOT l.is_hard OR l.used + v_total <= l.amount;
+            v_fits := p_at >= l.month_began_at AND (NOT l.is_hard OR l.used + v_total <= l.amount);
         END IF;
         SELECT * INTO STRICT w FROM public.credits_wallet WHERE id = p_sources[i] FOR UPDATE;
         IF w.next_expires_at <= p_at THEN
@@ -467,7 +479,7 @@ DECLARE
     h public.credits_hold;
     w public.credits_wallet;
     l public.credits_poollimit;
-    v_is_counted boolean := false;
+    v_of_pool bigint;
     v_back bigint;
     v_left bigint := p_amount;
     v_spend bigint;
@@ -485,18 +497,22 @@ BEGIN
     END IF;
     IF h.limit_id IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock_shared(uuid_hash_extended(h.limit_id, 0));
-    END IF;
-
-    FOR i IN 1 .. cardinality(h.amounts) LOOP
-        IF NOT v_is_counted AND h.wallets[i] <> h.limit_id THEN  -- the first leg of the pool, and all after it
-            v_is_counted := true;
+        IF EXISTS (SELECT FROM public.credits_poollimit WHERE wallet_id = h.limit_id) THEN
+            PERFORM FROM public.credits_wallet WHERE id = h.limit_id FOR UPDATE;
             l := public.credits_limit(h.limit_id, p_at);
-            p_at := greatest(p_at, l.month_began_at);
-            v_back := (SELECT sum(amount) FROM unnest(h.amounts[i:]) AS amount) - v_left;
-            IF l.wallet_id IS NOT NULL AND v_back > 0 THEN
+            IF p_at < l.month_began_at THEN
+                p_at := l.month_began_at;
+                p_id := public.credits_id_at(p_id, p_at);
+            END IF;
+            v_of_pool := (SELECT sum(leg.amount) FROM unnest(h.wallets, h.amounts) AS leg (wallet_id, amount) WHERE leg.wallet_id <> h.limit_id);
+            v_back := v_of_pool - greatest(p_amount - (h.amount - v_of_pool), 0);
+            IF v_back > 0 THEN
                 l := public.credits_limit_count(h.limit_id, -v_back, p_at);
             END IF;
         END IF;
+    END IF;
+
+    FOR i IN 1 .. cardinality(h.amounts) LOOP
         v_spend := least(h.amounts[i], v_left);
         v_left := v_left - v_spend;
         v_posts := p_state = 'committed' AND (v_spend > 0 OR h.amount = 0);

@@ -262,8 +262,25 @@ class TestMonths:
         with at(midnight - timedelta(seconds=1)):
             refused(client, 3)
             late = use(client.sources, 2)
-            held = reserve(client.books.client().sources, 1)
-        assert (late.entries[0].at, used(client), held.amount) == (midnight, 5, 1)
+            assert use(client.sources, 2, key=late.key).first_id == late.first_id
+        assert (late.entries[0].at, used(client)) == (midnight, 5)
+
+    def test_so_do_its_holds_and_batches(self, client: Client) -> None:
+        midnight = datetime(2026, 4, 1, tzinfo=UTC)
+        with at(midnight - timedelta(hours=1)):
+            give(client.wallet, 1)
+            limit(client, 9, time_zone="UTC")
+            first = reserve(client.sources, 4, expires_at=midnight + timedelta(hours=1))
+        with at(midnight):
+            reserve(client.sources, 1, expires_at=midnight + timedelta(hours=1))
+        with at(midnight - timedelta(seconds=1)):
+            posted = ledger.commit(hold=first, by=TESTS, amount=3)
+            results = ledger.spend_many(sources=client.sources, uses=[Use(fresh_key(), 3), Use(fresh_key(), 4)], kind="call", by=TESTS)
+        assert [entry.at for entry in posted.entries] == [midnight, midnight]
+        assert isinstance(results[0], ledger.Posted)
+        assert [entry.at for entry in results[0].entries] == [midnight]
+        assert isinstance(results[1], ledger.PoolLimitReached)
+        assert used(client) == 6
 
     def test_another_time_zone_moves_the_end_of_the_month_it_is_in(self, client: Client) -> None:
         with at(datetime(2026, 3, 31, 22, 30, tzinfo=UTC)):  # April in Stockholm, still March in New York
