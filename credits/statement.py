@@ -18,8 +18,10 @@ from credits.models import COMMON_USES, Entry, Grant, Wallet
 from kit.ids import least_of, moment_of
 
 PAGE = 50
-# How many rows a page looks at where no index finds all that is asked for: some three milliseconds.
-REACH = 8000
+# How many rows a page looks at where no index finds all that is asked for: one or two milliseconds. Lines of one client or contact lie
+# far apart, so that each costs more to look at.
+REACH = 4000
+FAR_APART = 3
 CHUNK = 1000
 CHUNK_REACH = 50_000
 POOL = "pool"
@@ -123,11 +125,11 @@ def page(agency_id: UUID, wish: Wish, *, before: UUID | None = None, after: UUID
     """
     search = _search(agency_id, wish)
     if after is not None:
-        found, reached = _look(search, after, size, reach=REACH, upwards=True)
+        found, reached = _look(search, after, size, reach=search.reach, upwards=True)
         if reached is not None:
             return Page(_lines(found[::-1], search), found[0].pk if found else after, found[-1].pk if len(found) == size else reached)
         before = None
-    found, reached = _look(search, before, size, reach=REACH)
+    found, reached = _look(search, before, size, reach=search.reach)
     newer = found[0].pk if found and before is not None else None
     looked_back_to = moment_of(reached) if reached is not None and len(found) < size else None
     return Page(_lines(found, search), reached, newer, looked_back_to)
@@ -192,6 +194,11 @@ class _Search:
     wallet: str
     found_by: _Conditions
     wanted: _Conditions
+    are_far_apart: bool = False
+
+    @property
+    def reach(self) -> int:
+        return REACH // FAR_APART if self.are_far_apart else REACH
 
 
 def _search(agency_id: UUID, wish: Wish) -> _Search:
@@ -210,6 +217,7 @@ def _search(agency_id: UUID, wish: Wish) -> _Search:
         ("sub_account_id = %s", wish.client),
     ]
     asked = [(text, value) for text, value in indexed if value]
+    search.are_far_apart = bool(asked)
     for text, value in asked[:1]:
         search.found_by.add(text, value)
     for text, value in asked[1:]:
