@@ -74,6 +74,15 @@ class Page:
     next_cursor: str
 
 
+def compared(lines: Iterable[Sum], shown: Range) -> tuple[list[Sum], list[Sum]]:
+    """Those of the range, and those of the range before it."""
+    found, before = list(lines), shown.previous
+    return (
+        [line for line in found if shown.first <= line.day <= shown.last],
+        [line for line in found if before.first <= line.day <= before.last],
+    )
+
+
 def summary(lines: Sequence[Sum], before: Sequence[Sum], *, clients: int = 1) -> Summary:
     pool = [line for line in lines if line.is_pool]
     return Summary(_used(lines), _used(before), _used(pool), clients)

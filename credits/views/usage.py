@@ -39,8 +39,7 @@ class Wish:
 def trend(request: HttpRequest) -> HttpResponse:
     agency, wish = request.agency, wish_of(request)
     days, shown, before = credit_use.days_of(agency), wish.range, wish.range.previous
-    lines = totals.sums(days, [wish.unit.code], shown.first, shown.last)
-    lines_before = totals.sums(days, [wish.unit.code], before.first, before.last, is_by_day=False)
+    lines, lines_before = usage.compared(totals.sums(days, [wish.unit.code], before.first, shown.last), shown)
     page = usage.page(agency, days, wish.unit, shown, cursor=request.GET.get("cursor", ""))
     series = {
         "client": lambda: usage.by_client(days, wish.unit.code, shown),

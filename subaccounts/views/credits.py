@@ -22,8 +22,8 @@ LATEST_GRANTS = 5
 def client_credits(request: HttpRequest, public_id: UUID) -> HttpResponse:
     shown, wish = sub_account_of(request, public_id), wish_of(request)
     days, code, before = credit_use.days_of(request.agency), wish.unit.code, wish.range.previous
-    lines = totals.sums(days, [code], wish.range.first, wish.range.last, client=shown.public_id)
-    lines_before = totals.sums(days, [code], before.first, before.last, client=shown.public_id, is_by_day=False)
+    found = totals.sums(days, [code], before.first, wish.range.last, client=shown.public_id)
+    lines, lines_before = usage.compared(found, wish.range)
     by = request.GET.get("by") if request.GET.get("by") in SHOWN_BY else "kind"
     series = usage.by_kind(lines, wish.range) if by == "kind" else usage.by_payer(lines, wish.range)
     accounts = account.accounts(shown)
