@@ -317,6 +317,7 @@ def addresses(agency: Any, browser: Any) -> list[tuple[str, str, int]]:
         ("usage, 30 days", reverse("credits_usage"), OTHERS),
         ("usage, 90 days", reverse("credits_usage") + "?range=90", OTHERS),
         ("credits of a client", reverse("client_credits", args=[client.public_id]), OTHERS),
+        ("limits", reverse("credits_limits"), OTHERS),
         ("statement", reverse("credits_statement"), OTHERS),
         ("statement of a client", reverse("credits_statement") + f"?client={client.public_id}", OTHERS),
     ]

@@ -204,6 +204,17 @@ class TestDashboard:
         BasePrice.objects.filter(unit="credit", currency="USD").delete()
         assert "no price in USD for credits" in text(nora.get(dashboard(cast.acme)))
 
+    def test_the_limit_stands_beside_this_months_use_of_the_pool(self, cast: Cast, nora: Visitor) -> None:
+        zone = cast.northlight.time_zone
+        SubAccount.objects.filter(pk=cast.acme.pk).update(pool_fallback=SubAccount.FALLBACK_CAPPED)
+        ledger.set_pool_limit(wallet=cast.acme.wallet("credit"), amount=50, is_hard=True, time_zone=zone, by=TESTS)
+        reply(cast.acme, 112)
+
+        page = text(nora.get(dashboard(cast.acme)))
+
+        assert "50 credits" in page
+        assert "12 credits counted against it" in page
+
     def test_a20_nobody_sees_anothers(self, cast: Cast, nora: Visitor) -> None:
         assert nora.get(dashboard(cast.beacon)).status_code == 404
         assert Visitor(PLATFORM, cast.mia).get(dashboard(cast.acme)).status_code == 403
