@@ -13,9 +13,9 @@ import time_machine
 from django.db import connection
 
 from credits import checks, ledger
-from credits.models import Entry
+from credits.models import Entry, PoolLimit
 from kit import clock
-from tests.credits.conftest import Books, fresh_key, give, use
+from tests.credits.conftest import Books, fresh_key, give, limit, use
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PREPARE = """
@@ -54,11 +54,19 @@ for number in range(200):
     print(key, flush=True)
 """
 
+BATCHES = """
+own = Wallet.objects.get(pk=sys.argv[4])
+for number in range(0, 200):
+    uses = [ledger.Use(f"{prefix}-{number}", 1), ledger.Use(f"{prefix}-{number}b", 1)]
+    ledger.spend_many(sources=[own, pool], uses=uses, kind="ai_reply", by=system("worker"))
+    print(uses[0].key, flush=True)
+"""
 
-def killed_in_the_middle(code: str, books: Books, prefix: str, series: int) -> list[str]:
+
+def killed_in_the_middle(code: str, books: Books, prefix: str, series: int, own: str = "") -> list[str]:
     """Run the worker, kill it after some of its 200 deeds; the keys it had acknowledged."""
     worker = subprocess.Popen(
-        [sys.executable, "-c", PREPARE + code, connection.settings_dict["NAME"], str(books.pool.pk), prefix],
+        [sys.executable, "-c", PREPARE + code, connection.settings_dict["NAME"], str(books.pool.pk), prefix, own],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
     )  # fmt: skip
     assert worker.stdout is not None
@@ -101,4 +109,19 @@ def test_j06_a_worker_killed_between_reserving_and_paying_leaves_nothing_reserve
 
     paid = Entry.objects.filter(agency_id=committed_books.agency, key__startswith=prefix).count()
     assert (committed_books.pool.balance, committed_books.pool.held) == (1000 - 2 * paid, 0)
+    assert checks.audit() == []
+
+
+@pytest.mark.long
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("series", range(12))
+def test_a_worker_killed_in_a_batch_leaves_its_clients_limit_right(committed_books: Books, series: int) -> None:
+    prefix, client = fresh_key("killed"), committed_books.client()
+    give(committed_books.pool, 1000)
+    limit(client, 500)
+
+    killed_in_the_middle(BATCHES, committed_books, prefix, series, own=str(client.wallet.pk))
+
+    written = Entry.objects.filter(sub_account_id=client.id).count()
+    assert PoolLimit.objects.get(pk=client.wallet.pk).used == written == 1000 - committed_books.pool.balance
     assert checks.audit() == []
