@@ -99,7 +99,7 @@ def remove_unit(unit: Unit, *, by: Actor) -> None:
     """Take a unit back that nobody has used, with its empty wallets and its prices. Raises `UnitInUse`; then nothing was removed."""
     if unit.code in UNITS_OF_THE_HOUSE:
         raise UnitInUse(f"{unit.name} is what Canopy itself counts in. It cannot be deleted.")
-    wallets = Wallet.objects.select_for_update().filter(unit=unit).order_by("owner_kind", "pk")
+    wallets = Wallet.objects.select_for_update().filter(unit=unit).order_by("-owner_kind", "pk")
     if any(wallet.sequence or wallet.held or wallet.low_at or wallet.has_pool_limit for wallet in wallets):
         raise UnitInUse(f"{unit.name} is in use: there are entries, thresholds or limits in it. Nothing was deleted.")
     if Entry.objects.filter(unit=unit).exists():
@@ -171,8 +171,8 @@ def set_time_zone(*, agency_id: UUID, time_zone: str, by: Actor) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT public.credits_limit_zone(wallet_id, %s, %s) FROM (SELECT wallet_id FROM public.credits_poollimit AS l"
-            " JOIN public.credits_wallet AS own ON own.id = l.wallet_id WHERE own.agency_id = %s AND l.time_zone <> %s"
-            " ORDER BY wallet_id) AS of_agency",
+            " JOIN public.credits_wallet AS own ON own.id = l.wallet_id JOIN public.credits_unit AS unit ON unit.code = own.unit_id"
+            " WHERE own.agency_id = %s AND l.time_zone <> %s ORDER BY unit.position, unit.code, wallet_id FOR UPDATE OF own) AS of_agency",
             [time_zone, clock.now(), agency_id, time_zone],
         )
         return cursor.rowcount

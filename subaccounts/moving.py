@@ -269,7 +269,7 @@ def _wallets(accounts: Iterable[Account], *units: str) -> dict[tuple[UUID, str],
 
 def _in_order(among: Iterable[str] | None = None) -> list[str]:
     """Codes of units, always in the same order, so that two moves of several units never wait for each other."""
-    known = list(Unit.objects.order_by("position").values_list("code", flat=True))
+    known = list(Unit.objects.order_by("position", "code").values_list("code", flat=True))
     return known if among is None else [unit for unit in known if unit in set(among)]
 
 

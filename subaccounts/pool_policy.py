@@ -70,7 +70,7 @@ def choose(*, sub_account: SubAccount, fallback: str, is_hard: bool, amounts: Ma
         raise ValueError("the policy is on, off, or capped with at least one amount")
     stored = SubAccount.objects.select_for_update(no_key=True, of=("self",)).select_related("agency").get(pk=sub_account.pk)
     own = Wallet.objects.filter(owner_kind=Wallet.SUB_ACCOUNT, owner_id=stored.public_id).select_related("pool_limit")
-    wallets = list(own.order_by("pk"))  # the order in which wallets are locked everywhere
+    wallets = list(own.order_by("unit__position", "unit"))  # the order in which wallets of several units are locked everywhere
     before = _said(stored, [limit_of(wallet) for wallet in wallets])
     limits = []
     for wallet in wallets:

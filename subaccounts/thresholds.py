@@ -23,7 +23,7 @@ def choose(*, sub_account: SubAccount, audience: str, wishes: Mapping[str, int |
     before = of(sub_account, audience=audience)
     changed = {unit: at for unit, at in wishes.items() if before.get(unit) != at}
     wallets = Wallet.objects.filter(owner_kind=Wallet.SUB_ACCOUNT, owner_id=sub_account.public_id, unit__in=changed)
-    for wallet in wallets.order_by("pk"):  # the order in which wallets are locked everywhere
+    for wallet in wallets.order_by("unit__position", "unit"):  # the order in which wallets of several units are locked everywhere
         ledger.set_threshold(wallet=wallet, low_at=changed[wallet.unit_id], audience=audience, by=by)
     audit.record(
         "credit_alert.changed",

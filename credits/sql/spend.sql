@@ -1,7 +1,9 @@
 -- The hot path. One call is one round trip and one transaction's worth of work: no row lock waits for a client.
 --
--- Order of locks, everywhere: hold, a client's policy, key, its own wallet, its limit, pool, then by id. A grant is only written
--- under the lock of its wallet, so it needs none of its own. A key is claimed first, so a repeat waits for nothing but the first call.
+-- Order of locks, everywhere: hold, a client's policy, key, its own wallet, its limit, pool, then by id; whoever takes several units
+-- takes one after the other, in their order. A limit is never locked before its wallet: the alert it may write refers to that row. A
+-- grant is only written under the lock of its wallet, so it needs none of its own. A key is claimed first, so a repeat waits for
+-- nothing but the first call.
 -- The policy is an advisory lock that every draw on a pool shares, so that an unlimited client is told apart by one look at its own
 -- wallet, which nobody locks: `ledger.set_pool_limit` takes it alone, and so never counts while such a draw is under way.
 

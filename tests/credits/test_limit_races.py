@@ -3,6 +3,8 @@
 import random
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Event
+from time import sleep
 
 import pytest
 from django.db import transaction
@@ -152,3 +154,31 @@ def test_wallet_limit_and_pool_crossing_never_deadlocks(committed_books: Books, 
 
     assert checks.audit() == []
     assert Entry.objects.filter(agency_id=committed_books.agency).count() > deeds / 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_another_time_zone_and_a_spend_wait_for_each_other_in_one_order(committed_books: Books) -> None:
+    """The new month begins at its limit, so an alert is written, which refers to the wallet that the spend has locked."""
+    give(committed_books.pool, 100)
+    client = committed_books.client()
+    limit(client, 5, is_hard=False)
+    next_month = clock.now() + timedelta(days=40)
+    reserve(client.sources, 5, expires_at=next_month + timedelta(days=1))
+    is_locked = Event()
+
+    def turn(number: int) -> None:
+        with clock.at(next_month):
+            if number:
+                is_locked.wait(timeout=10)
+                use(client.sources, 1)
+                return
+            with transaction.atomic():
+                ledger.set_time_zone(agency_id=committed_books.agency, time_zone="Asia/Tokyo", by=TESTS)
+                is_locked.set()
+                sleep(0.5)  # the spend has begun by then, and waits
+
+    at_once(2, turn)
+
+    stored = PoolLimit.objects.get(pk=client.wallet.pk)
+    assert (stored.used, stored.time_zone) == (6, "Asia/Tokyo")
+    assert checks.audit() == []
