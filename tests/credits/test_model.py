@@ -1,5 +1,6 @@
 """Random sequences of all deeds, against a model of the ledger so naive that it is plainly right."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -414,18 +415,18 @@ class Ledger(RuleBasedStateMachine):
     def the_rows_say_what_the_model_says(self) -> None:
         if not hasattr(self, "pockets"):
             return
-        for wallet in Wallet.objects.filter(pk__in=self.pockets):
-            pocket = self.pockets[wallet.pk]
-            assert (wallet.balance, wallet.held) == (pocket.balance, pocket.held)
+        wallets = {wallet.pk: wallet for wallet in Wallet.objects.filter(pk__in=self.pockets)}
+        for pk, pocket in self.pockets.items():
+            assert (wallets[pk].balance, wallets[pk].held) == (pocket.balance, pocket.held)
         lots = {lot.id: (lot.remaining, lot.held) for pocket in self.pockets.values() for lot in pocket.lots}
         assert {lot.pk: (lot.remaining, lot.held) for lot in Grant.objects.filter(pk__in=lots)} == lots
-        for wallet in Wallet.objects.filter(pk__in=self.caps):
-            cap = self.caps[wallet.pk]
-            told = Crossing.objects.filter(wallet=wallet)
-            assert (wallet.has_pool_limit, wallet.on_pool_since is not None) == (cap.amount is not None, cap.is_on_pool)
-            assert (told.filter(kind=Crossing.LIMIT).count(), told.filter(kind=Crossing.FALLBACK).count()) == (cap.reached, cap.fallbacks)
-            if found := PoolLimit.objects.filter(pk=wallet.pk, month_ends_at__gt=self.now).first():
-                assert found.used == self.used(wallet.pk)
+        told = Counter(Crossing.objects.filter(wallet__in=self.caps).values_list("wallet", "kind"))
+        limits = PoolLimit.objects.in_bulk(list(self.caps))
+        for pk, cap in self.caps.items():
+            assert (wallets[pk].has_pool_limit, wallets[pk].on_pool_since is not None) == (cap.amount is not None, cap.is_on_pool)
+            assert (told[pk, Crossing.LIMIT], told[pk, Crossing.FALLBACK]) == (cap.reached, cap.fallbacks)
+            if pk in limits and limits[pk].month_ends_at > self.now:
+                assert limits[pk].used == self.used(pk)
         alerts = sum(pocket.alerts for pocket in self.pockets.values())
         assert LowBalance.objects.filter(wallet__in=self.pockets).count() == alerts
 
