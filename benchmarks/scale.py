@@ -246,7 +246,7 @@ def sums(figures: Figures, large: Any, small: Any) -> None:
 
     def dashboard(agency: Any) -> Callable[[], object]:
         month = clock.month_start(agency.time_zone).date()
-        return lambda: (overview.used_by_client(agency), credit_use.by_unit(agency, month))
+        return lambda: (overview.used_by_client(agency), credit_use.of_pool_by_unit(agency, month))
 
     took: dict[str, list[float]] = {"large": [], "small": []}
     for _ in range(25):

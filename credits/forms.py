@@ -38,7 +38,7 @@ class WholeAmountField(forms.CharField):
     default_error_messages = {"invalid": "Enter a whole number from 1 to 999,999,999, in digits only. Nothing was moved."}
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "maxlength": 9}), **kwargs)
+        super().__init__(widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}), **kwargs)
 
     def clean(self, value: Any) -> int:
         typed = super().clean(value)

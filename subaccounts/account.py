@@ -65,7 +65,7 @@ class Account:
 
     @property
     def spend_minor(self) -> int | None:
-        """All that was consumed, whoever paid, at the price of now, in minor units."""
+        """All that was consumed, whoever paid, at today's price, in minor units."""
         if self.price is None:
             return None
         return int((self.price * self.consumed / self.unit.steps).scaleb(money.exponent(self.currency)).to_integral_value(ROUND_HALF_UP))

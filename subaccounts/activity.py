@@ -34,6 +34,7 @@ DEEDS = {
     "deal.changed": "changed an agreed rate: {subject}",
     "deal.deleted": "ended an agreed rate: {subject}",
     "credits.moved": "moved {subject}",
+    "pool_policy.changed": "changed what {subject} may use of the pool",
     "prices.changed": "changed the prices of {subject}",
     "credit_alert.changed": "changed a credit alert",
     "alerts.changed": "chose which alerts reach {subject}",
@@ -51,6 +52,7 @@ DEEDS = {
     "lead.handled": "ticked off the lead {subject}",
     "faq.added": "added the FAQ “{subject}”",
     "faq.changed": "changed the FAQ “{subject}”",
+    "workspace.daily_replies": "counted {subject}",
     "workspace.settings_changed": "changed the workspace's settings",
     "person.signed_up": "signed up",
     "person.second_factor_added": "added a second factor to their sign-in",
@@ -62,7 +64,12 @@ DEEDS = {
     "person.email_changed": "changed their e-mail address",
 }
 # What a person did with the ledger stands in the audit log already, with their name.
-TOLD_BY_RECORDS = ("allocation", "reclaim", "adjustment")
+TOLD_BY_RECORDS = ("allocation", "reclaim", "adjustment", "transfer")
+COMINGS_AND_GOINGS = {
+    "grant": "received {amount}",
+    "expiry": "lost {amount}, which expired",
+    "void": "got {amount} back",
+}
 USES = {
     "ai_reply": ("AI reply", "AI replies"),
     "campaign_message": ("campaign message", "campaign messages"),
@@ -115,11 +122,16 @@ def _of_record(record: AuditRecord, client: SubAccount | None) -> Event:
 def _of_entries(entries: Iterable[Entry], names: dict[UUID, SubAccount]) -> list[Event]:
     runs: list[list[Entry]] = []
     for entry in entries:
-        if runs and (runs[-1][0].kind, runs[-1][0].sub_account_id) == (entry.kind, entry.sub_account_id):
+        if runs and _alike(runs[-1][0]) == _alike(entry):
             runs[-1].append(entry)
         else:
             runs.append([entry])
     return [_of_run(run, names.get(run[0].sub_account_id) if run[0].sub_account_id else None) for run in runs]
+
+
+def _alike(entry: Entry) -> tuple[str, str, UUID | None]:
+    """What entries that are told together have in common; amounts of different units make no sum."""
+    return entry.kind, entry.unit_id, entry.sub_account_id
 
 
 def _of_run(run: list[Entry], sub_account: SubAccount | None) -> Event:
@@ -130,12 +142,8 @@ def _of_run(run: list[Entry], sub_account: SubAccount | None) -> Event:
     if latest.kind in USES:
         one, many = USES[latest.kind]
         return Event(latest.at, who, f"used {amount} for {len(run)} {one if len(run) == 1 else many}", url)
-    return Event(
-        latest.at,
-        who,
-        f"{'received' if latest.kind == 'grant' else latest.kind.replace('_', ' ')} {amount}: {latest.memo}".rstrip(": "),
-        url,
-    )
+    told = COMINGS_AND_GOINGS.get(latest.kind, "{amount}").format(amount=amount)
+    return Event(latest.at, who, f"{told}: {latest.memo}".rstrip(": "), url)
 
 
 @dataclass(frozen=True)

@@ -53,10 +53,10 @@ def days_before(agency: Agency, unit: str, days: int, *, among: Collection[UUID]
     return {public_id: [found.get(public_id, {}).get(day, 0) for day in span] for public_id in among}
 
 
-def by_unit(agency: Agency, first: date) -> dict[str, int]:
-    """What all clients together used since `first`, of every unit."""
+def of_pool_by_unit(agency: Agency, first: date) -> dict[str, int]:
+    """What the pool paid for its clients since `first`, of every unit."""
     units = list(Unit.objects.values_list("code", flat=True))
-    lines = totals.sums(days_of(agency), units, first, _today(agency))
+    lines = [line for line in totals.sums(days_of(agency), units, first, _today(agency)) if line.is_pool]
     return {unit: totals.net((line for line in lines if line.unit == unit), totals.USED, minus=totals.RETURNED) for unit in units}
 
 

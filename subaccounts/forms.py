@@ -147,8 +147,12 @@ class PoolPolicyForm(forms.Form):
     """Who pays when a client's own units are used up, and the limits where the pool does up to one: a field for each unit."""
 
     fallback = forms.ChoiceField(
-        label="When its own credits are used up",
-        choices=SubAccount.POOL_FALLBACKS,
+        label="When its own units are used up",
+        choices=[
+            (SubAccount.FALLBACK_ON, "Your pool pays, without a limit"),
+            (SubAccount.FALLBACK_CAPPED, "Your pool pays, up to a limit a month"),
+            (SubAccount.FALLBACK_OFF, "It stops: your pool pays nothing"),
+        ],
         widget=forms.RadioSelect,
         error_messages={"required": "Choose one."},
     )
@@ -295,6 +299,10 @@ class MoveForm(forms.Form):
         return cleaned
 
 
+_MARKUP_ERROR = f"Enter a percentage from 0 to {HIGHEST_MARKUP:,} with at most two decimals, for instance 25. Nothing was saved."
+_RATE_ERROR = "Enter a number with at most two decimals, for instance 2. Nothing was saved."
+
+
 class PricesForm(forms.Form):
     """The markups and rates of an agency or of one client. An empty field takes over what is above it."""
 
@@ -304,13 +312,20 @@ class PricesForm(forms.Form):
         self.prices = prices
         for price in prices:
             self.fields[f"markup_{price.unit.code}"] = AmountField(
-                label=f"Markup on {price.unit.plural}", min_value=0, max_value=HIGHEST_MARKUP, **_beside(price.own, price.inherited)
+                label=f"Markup on {price.unit.plural}",
+                min_value=0,
+                max_value=HIGHEST_MARKUP,
+                error_messages=dict.fromkeys(("invalid", "min_value", "max_value", "max_decimal_places"), _MARKUP_ERROR),
+                **_beside(price.own, price.inherited),
             )
         for rate in rates:
             label = f"{rate.unit.plural} per {rate.kind.counted}"
             own = None if rate.own is None else rate.shown(rate.own)
             self.fields[f"rate_{rate.kind.code}"] = AmountField(
-                label=label[:1].upper() + label[1:], min_value=0, **_beside(own, rate.shown(rate.inherited))
+                label=label[:1].upper() + label[1:],
+                min_value=0,
+                error_messages=dict.fromkeys(("invalid", "min_value", "max_decimal_places"), _RATE_ERROR),
+                **_beside(own, rate.shown(rate.inherited)),
             )
 
     def clean(self) -> dict[str, Any]:

@@ -43,12 +43,15 @@ class Account:
 
     @property
     def name(self) -> str:
-        return self.sub_account.name if self.sub_account else "The pool"
+        """As it stands in the middle of a sentence."""
+        return self.sub_account.name if self.sub_account else "the pool"
 
     @property
     def label(self) -> str:
         """The name in a list of names."""
-        return f"{self.name} (your own account)" if self.sub_account and self.sub_account.is_primary else self.name
+        if self.sub_account is None:
+            return "The pool"
+        return f"{self.name} (your own account)" if self.sub_account.is_primary else self.name
 
     @property
     def owner_id(self) -> UUID:
@@ -236,7 +239,7 @@ def _line(
         return Line(has.unit, amount, 0, 0, 0, source_price, to_price, problem=refusal.message)
     problem = ""
     if plan.taken > has.movable:
-        problem = f"{source.name} has {in_words(has.movable, has.unit)} that can be moved. Nothing was moved."
+        problem = f"{source.label} has {in_words(has.movable, has.unit)} that can be moved. Nothing was moved."
     elif plan.from_pool > pool.available:
         problem = (
             f"{has.unit.plural.capitalize()} cost less there, so the pool would add {in_words(plan.from_pool, has.unit)}, "

@@ -11,6 +11,7 @@ from agency.models import Agency
 from credits import rates
 from credits.admin.lists import AgencyField
 from credits.models import Deal, PlatformRate, Rate
+from kit.units import in_words
 
 
 class RateForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -72,7 +73,7 @@ class RateAdmin(StaffAdmin):
     @admin.display(description="Costs")
     def costs(self, rate: Rate) -> str:
         kind = rates.KINDS.get(rate.kind)
-        return f"{rate.amount:,} smallest steps of {kind.unit} per {kind.counted}" if kind else f"{rate.amount:,}"
+        return f"{in_words(rate.amount, kind.unit)} per {kind.counted}" if kind else f"{rate.amount:,}"
 
 
 @admin.register(PlatformRate, site=staff)

@@ -152,7 +152,7 @@ class GrantAdmin(OfWallet):
         moment("created_at", "When (UTC)"),
         "whose",
         "unit",
-        "source",
+        "origin",
         "granted",
         "left",
         "reserved",
@@ -160,6 +160,10 @@ class GrantAdmin(OfWallet):
         "priority",
         "transferable",
     )
+
+    @admin.display(description="Source")
+    def origin(self, row: Grant) -> str:
+        return statement.SOURCES.get(row.source, row.source.capitalize())
 
     @admin.display(description="Amount")
     def granted(self, row: Grant) -> str:
@@ -193,14 +197,22 @@ class HoldAdmin(ReadOnlyAdmin):
     sieve = HoldSieve
     list_display = (
         moment("created_at", "When (UTC)"),
-        "state",
-        "kind",
+        "stands",
+        "what",
         "amount",
         moment("expires_at", "Until"),
         moment("closed_at", "Closed"),
         "key",
         text("by_label", "By"),
     )
+
+    @admin.display(description="State")
+    def stands(self, row: Hold) -> str:
+        return dict(_STATES).get(row.state, row.state)
+
+    @admin.display(description="Kind")
+    def what(self, row: Hold) -> str:
+        return statement.KINDS.get(row.kind, row.kind.replace("_", " ").capitalize())
 
 
 class AlertSieve(WalletSieve):
@@ -226,12 +238,16 @@ class LowBalanceAdmin(OfWallet):
         moment("at", "When (UTC)"),
         "whose",
         "unit",
-        "audience",
+        "told",
         "below",
         "stood_at",
         moment("noticed_at", "Noticed"),
         moment("rearmed_at", "Back above"),
     )
+
+    @admin.display(description="For")
+    def told(self, row: LowBalance) -> str:
+        return dict(_AUDIENCES).get(row.audience, row.audience)
 
     @admin.display(description="Below")
     def below(self, row: LowBalance) -> str:
@@ -257,11 +273,15 @@ class CrossingAdmin(OfWallet):
         moment("at", "When (UTC)"),
         "whose",
         "unit",
-        "kind",
+        "what",
         "amount_then",
         moment("noticed_at", "Noticed"),
         moment("rearmed_at", "Armed again"),
     )
+
+    @admin.display(description="What")
+    def what(self, row: Crossing) -> str:
+        return dict(_CROSSINGS).get(row.kind, row.kind)
 
     @admin.display(description="Amount")
     def amount_then(self, row: Crossing) -> str:

@@ -26,7 +26,7 @@ from subaccounts import credit_use
 def home(request: HttpRequest) -> HttpResponse:
     agency = request.agency
     month = clock.month_start(agency.time_zone)
-    wallets, used = list(pools_of(agency)), credit_use.by_unit(agency, month.date())
+    wallets, used = list(pools_of(agency)), credit_use.of_pool_by_unit(agency, month.date())
     outlooks, lapsed = grants.outlook(wallets), grants.lapsed(wallets, month)
     pools = [
         {

@@ -27,7 +27,7 @@ LISTED_CLIENTS = 30
 MATCHES = 12
 CSV_HEAD = (
     "When (UTC)", "Client", "What", "Detail", "Contact", "Change", "Unit", "Balance after", "Balance of", "Own AI key", "By", "On behalf of",
-    "Campaign", "Chatbot", "Reference", "Credits from", "Credits expire (UTC)", "Change in steps", "Steps after", "Entry",
+    "Campaign", "Chatbot", "Reference", "Grant", "Grant expires (UTC)", "Change in steps", "Steps after", "Entry",
 )  # fmt: skip
 
 

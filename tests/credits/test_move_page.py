@@ -81,7 +81,7 @@ def test_what_stays_and_what_the_pool_adds_are_shown(cast: Cast, nora: Visitor) 
     assert "10 credits → 30 credits" in grows
     assert "Your pool adds 20 credits" in grows
     assert "99 credits → 33 credits" in shrinks
-    assert "Stays at The pool 1 credit" in shrinks
+    assert "Stays at the pool 1 credit" in shrinks
 
 
 def test_several_units_move_together_or_none_does(cast: Cast, nora: Visitor) -> None:

@@ -92,6 +92,12 @@ def test_g02_what_is_no_number_changes_nothing(cast: Cast, nora: Visitor, where:
     assert not AuditRecord.objects.filter(action="prices.changed").exists()
 
 
+def test_a_markup_below_zero_is_told_what_a_markup_is(cast: Cast, nora: Visitor) -> None:
+    page = nora.post(PRICES, {"markup_credit": "-5"}).content.decode()
+    assert "Enter a percentage from 0 to 10,000" in page
+    assert 'value="-5"' in page
+
+
 def test_part_of_a_credit_is_no_rate(cast: Cast, nora: Visitor) -> None:
     answer = nora.post(PRICES, {"rate_ai_reply": "1.5"})
     assert "There are no such parts of a credit" in text(answer)
