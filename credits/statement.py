@@ -102,6 +102,11 @@ class Line:
     def amount(self) -> int:
         return abs(self.change)
 
+    @property
+    def refers_to(self) -> str:
+        """The reference, where it is not the code of the grant's source, which stands in words already."""
+        return "" if self.reference in SOURCES else self.reference
+
 
 @dataclass(frozen=True)
 class Page:

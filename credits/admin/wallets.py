@@ -54,7 +54,13 @@ class AdjustForm(forms.Form):
     """By how much a balance is wrong, in whole units, and why. Cleans `change` to smallest steps, negative where units go."""
 
     direction = forms.ChoiceField(label="What to do", choices=[("add", "Add"), ("take", "Take away")])
-    amount = AmountField(label="How many", max_digits=22, decimal_places=6, widget=forms.TextInput(attrs={"inputmode": "decimal"}))
+    amount = AmountField(
+        label="How many",
+        max_digits=22,
+        decimal_places=6,
+        widget=forms.TextInput(attrs={"inputmode": "decimal"}),
+        error_messages={"invalid": "Enter a number above zero in at most 15 digits, for instance 250."},
+    )
     reason = forms.CharField(
         label="Why",
         min_length=ledger.LEAST_REASON,

@@ -52,6 +52,13 @@ class TestStatement:
         assert "own wallet" in page
         assert "<td>Yes</td>" in page
 
+    def test_a_line_shows_its_reference_but_no_code(self, cast: Cast, nora: Visitor) -> None:
+        reply(cast.acme, reference="send 12")
+        page = text(nora.get(reverse("credits_statement")))
+        assert "send 12" in page
+        assert "<dd>starter</dd>" not in page
+        assert "<dd>promotion</dd>" not in page
+
     def test_it_shows_only_the_lines_of_ones_own_agency(self, cast: Cast, nora: Visitor) -> None:
         reply(cast.beacon, contact="A rival's visitor")
         assert "A rival" not in text(nora.get(reverse("credits_statement")))

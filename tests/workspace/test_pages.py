@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -322,6 +323,20 @@ def test_the_usage_page_counts_the_clients_own_replies_and_shows_no_balance(paul
     assert page.context["usage"].kinds == [("Replies by chatbots", 2)]
     assert page.context["usage"].chatbots == [("Acme assistant", 2)]
     assert paul.get(url("workspace_credits")).status_code == 404
+
+
+def test_the_usage_page_takes_any_range_of_days(paul: Visitor, cast: Cast, talk: Conversation) -> None:
+    today = clock.today_in(cast.northlight.time_zone)
+    before = {"range": "custom", "first": today - timedelta(days=9), "last": today - timedelta(days=1)}
+    assert paul.get(url("workspace_usage"), {"range": "month"}).context["usage"].total == 2
+    page = paul.get(url("workspace_usage"), before)
+    assert (page.context["usage"].total, page.context["usage"].chatbots) == (0, [])
+
+
+def test_a_range_that_ends_before_it_begins_is_told_and_kept(paul: Visitor, cast: Cast) -> None:
+    page = paul.get(url("workspace_usage"), {"range": "custom", "first": "2026-02-02", "last": "2026-02-01"}).content.decode()
+    assert "The range ends before it begins." in page
+    assert 'value="2026-02-02"' in page
 
 
 def test_a_reselling_client_sees_its_balance(paul: Visitor, cast: Cast, talk: Conversation) -> None:

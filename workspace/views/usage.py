@@ -1,6 +1,6 @@
 """What a workspace used: for everybody in it, in every mode, and never with a balance."""
 
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 
 from agency.access import Can
 from credits.models import Unit
-from kit import clock
+from kit import clock, ranges
 from kit.csv_stream import csv_response
 from kit.ids import uuid_of
 from kit.units import figure
@@ -19,7 +19,6 @@ from subaccounts import figures
 from subaccounts.doors import workspace_door
 from workspace import lines, pages, replies, usage
 
-RANGES = [("7", "7 days"), ("30", "30 days"), ("90", "90 days")]
 USES_HEAD = ("When (UTC)", "What", "Chatbot or campaign", "Contact", "Amount", "Unit", "Own AI key")
 
 
@@ -27,20 +26,19 @@ USES_HEAD = ("When (UTC)", "What", "Chatbot or campaign", "Contact", "Amount", "
 @require_GET
 def workspace_usage(request: HttpRequest) -> HttpResponse:
     sub_account = request.site.sub_account
-    chosen = request.GET.get("range", "30")
-    chosen = chosen if chosen in dict(RANGES) else "30"
-    today = clock.today_in(sub_account.agency.time_zone)
-    first = today - timedelta(days=int(chosen) - 1)
+    shown, problem = ranges.chosen(request.GET, sub_account.agency.time_zone)
     units = list(Unit.objects.all())
     unit = next((unit for unit in units if unit.code == request.GET.get("unit")), units[0])
     context: dict[str, Any] = {
         "shows_balance": sub_account.shows_balance,
-        "ranges": RANGES,
-        "chosen": chosen,
+        "choices": ranges.CHOICES,
+        "range": shown,
+        "range_error": problem,
+        "asked": {name: request.GET.get(name, "")[:20] for name in ("first", "last")},
         "units": units,
         "unit": unit,
-        "usage": usage.of(sub_account, first, today, unit),
-        "figures": figures.total(sub_account, first, today),
+        "usage": usage.of(sub_account, shown, unit),
+        "figures": figures.total(sub_account, shown.first, shown.last),
         "reply_cost": replies.cost(sub_account),
     }
     return render(request, "workspace/usage.html", context)
