@@ -10,15 +10,17 @@ from agency.admin import StaffAdmin, staff
 from agency.models import Agency
 from credits import rates
 from credits.admin.lists import AgencyField
+from credits.forms import AmountField
 from credits.models import Deal, PlatformRate, Rate
 from kit.units import in_words
 
 
 class RateForm(forms.ModelForm):  # type: ignore[type-arg]
-    amount = forms.IntegerField(
+    amount = AmountField(
         label="Smallest steps of the unit",
         min_value=0,
         max_value=rates.MOST,
+        decimal_places=0,
         help_text="60 is a whole minute, where a minute is counted by the second. Only the use with one's own key may be free.",
         widget=forms.TextInput(attrs={"inputmode": "numeric", "size": 10}),
     )
@@ -26,6 +28,9 @@ class RateForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Rate
         fields = ["amount"]
+
+    def clean_amount(self) -> int:
+        return int(self.cleaned_data["amount"])
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

@@ -25,15 +25,19 @@ _NO_MONEY = frozenset({"XXX", "XTS", "XAU", "XAG", "XPT", "XPD", "XBA", "XBB", "
 
 
 class UnitForm(forms.ModelForm):  # type: ignore[type-arg]
+    steps = AmountField(
+        label="Smallest steps in one",
+        decimal_places=0,
+        help_text="1 when it is only counted whole, 60 for minutes counted by the second. It says what every stored amount means, "
+        "so it cannot be changed later.",
+    )
+
     class Meta:
         model = Unit
         fields = ["code", "name", "plural", "steps", "position"]
-        labels = {"steps": "Smallest steps in one"}
         help_texts = {
             "code": "What programs call it. It cannot be changed later.",
             "plural": "The word for several, for instance minutes.",
-            "steps": "1 when it is only counted whole, 60 for minutes counted by the second. It says what every stored amount means, "
-            "so it cannot be changed later.",
             "position": "Where it stands in lists.",
         }
 
@@ -45,7 +49,7 @@ class UnitForm(forms.ModelForm):  # type: ignore[type-arg]
             )
 
     def clean_steps(self) -> int:
-        steps: int = self.cleaned_data["steps"]
+        steps = int(self.cleaned_data["steps"])
         if not 1 <= steps <= MOST_STEPS:
             raise forms.ValidationError(f"Between 1 and {MOST_STEPS:,} steps make one.")
         return steps

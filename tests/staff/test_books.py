@@ -74,7 +74,7 @@ def test_wallets_are_opened_in_one_statement_however_many_there_are(cast: Cast) 
         ({"code": "credit"}, "already exists"),
         ({"steps": 0}, "steps make one"),
         ({"steps": 10**12}, "steps make one"),
-        ({"steps": -1}, "greater than or equal"),
+        ({"steps": -1}, "Enter a number"),
         (prices(("XYZ", "1")), "three letters of a currency"),
         (prices(("XXX", "1")), "three letters of a currency"),
         (prices(("USD", "0")), "more than nothing"),
@@ -155,6 +155,22 @@ def test_a_platform_rate_is_changed_within_its_range(cast: Cast, desk: Visitor) 
     assert desk.post(f"/credits/platformrate/{own_key.pk}/change/", {"amount": 0}).status_code == 302
     assert desk.get("/credits/platformrate/add/").status_code == 404
     assert desk.get(f"/credits/platformrate/{rate.pk}/delete/").status_code == 404
+
+
+@pytest.mark.parametrize("amount", ["1_000", "１０", "٣", "+5", "1.0", "1e3", "NaN", "Infinity", "true", "0x10", "²", "1\x00", "1,000", "9" * 5000])
+def test_g02_what_python_would_read_as_a_number_is_none(cast: Cast, desk: Visitor, amount: str) -> None:
+    rate = PlatformRate.objects.get(owner_kind="platform", kind="ai_reply")
+    unit = {**NO_PRICES, "code": "fax", "name": "Fax", "plural": "faxes", "position": 9, "steps": amount}
+
+    answers = [
+        desk.post(f"/credits/platformrate/{rate.pk}/change/", {"amount": amount}),
+        desk.post("/credits/deal/add/", {"agency": "northlight", "kind": "ai_reply", "amount": amount}),
+        desk.post("/credits/unit/add/", unit),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert set(Rate.objects.filter(kind="ai_reply").values_list("owner_kind", "amount")) == {("platform", 1)}
+    assert not Unit.objects.filter(code="fax").exists()
 
 
 @pytest.mark.parametrize("typed", ["Northlight Digital", "northlight", "NORTHLIGHT digital", "id"])
