@@ -23,6 +23,7 @@ LAWS = {
     13: "No conversion makes units",
     14: "Totals are what a recount of the entries gives",
     15: "An entry's id is of the entry's own moment",
+    16: "A wallet knows when the first of it expires",
 }
 _SQL = (Path(__file__).parent / "sql" / "audit.sql").read_text()
 _TOTALS_SQL = (Path(__file__).parent / "sql" / "audit_totals.sql").read_text()

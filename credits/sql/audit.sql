@@ -196,4 +196,11 @@ FROM conversions WHERE taken IS NULL OR grant_id IS NULL
 UNION ALL
 SELECT 15, 'entry ' || id, format('is of %%s, its id of %%s', at, uuid_extract_timestamp(id))
 FROM public.credits_entry WHERE uuid_extract_timestamp(id) IS DISTINCT FROM date_trunc('milliseconds', at)
+
+UNION ALL
+SELECT 16, 'wallet ' || wallets.id, format('looks for what expires at %%s, and something of it expires at %%s', coalesce(next_expires_at::text, 'no time'), due.first)
+FROM wallets JOIN (
+    SELECT wallet_id, min(expires_at) AS first FROM public.credits_grant WHERE is_open AND remaining > held AND expires_at IS NOT NULL GROUP BY 1
+) AS due ON due.wallet_id = wallets.id
+WHERE (next_expires_at <= due.first) IS NOT TRUE
 ORDER BY 1, 2 LIMIT 10000

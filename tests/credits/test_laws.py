@@ -276,3 +276,14 @@ def test_law_11_a_conversion_that_sets_units_free_is_found(busy: Client) -> None
 def test_law_15_an_entry_that_moved_to_another_moment_is_found(busy: Client) -> None:
     tamper("UPDATE credits_entry SET at = at + interval '1 millisecond' WHERE kind = 'adjustment' AND agency_id = %s", busy.books.agency)
     assert 15 in laws_broken()
+
+
+@pytest.mark.parametrize("then", ["NULL", "next_expires_at + interval '1 day'"])
+def test_law_16_a_wallet_that_overlooks_what_expires_is_found(busy: Client, then: str) -> None:
+    """Such a wallet would spend what has expired: a spend looks at its grants only when this time has come."""
+    give(busy.books.pool, 5, expires_at=clock.now() + timedelta(days=1))
+    assert laws_broken() == set()
+
+    execute(f"UPDATE credits_wallet SET next_expires_at = {then} WHERE id = %s", busy.books.pool.pk)
+
+    assert laws_broken() == {16}
