@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from django.conf import settings
 from django.contrib import admin
+from django.core.exceptions import BadRequest
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path
@@ -87,6 +88,17 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return "delete" in self.offers and super().has_delete_permission(request, obj)
+
+    # --- what an address asks for
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The row with this id and no other: Django would let an address name another field, and fail on one that is none."""
+        return None if "\x00" in object_id else super().get_object(request, object_id)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if any("\x00" in value for _, values in request.GET.lists() for value in values):
+            raise BadRequest("no row has a NUL in it")
+        return super().changelist_view(request, extra_context)
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponseBase:
         """What is not there is not there; Django would lead to its index."""

@@ -157,7 +157,9 @@ def test_a_platform_rate_is_changed_within_its_range(cast: Cast, desk: Visitor) 
     assert desk.get(f"/credits/platformrate/{rate.pk}/delete/").status_code == 404
 
 
-@pytest.mark.parametrize("amount", ["1_000", "１０", "٣", "+5", "1.0", "1e3", "NaN", "Infinity", "true", "0x10", "²", "1\x00", "1,000", "9" * 5000])
+@pytest.mark.parametrize(
+    "amount", ["1_000", "１０", "٣", "+5", "1.0", "1e3", "NaN", "Infinity", "true", "0x10", "²", "1\x00", "1,000", "9" * 5000]
+)
 def test_g02_what_python_would_read_as_a_number_is_none(cast: Cast, desk: Visitor, amount: str) -> None:
     rate = PlatformRate.objects.get(owner_kind="platform", kind="ai_reply")
     unit = {**NO_PRICES, "code": "fax", "name": "Fax", "plural": "faxes", "position": 9, "steps": amount}
@@ -429,3 +431,17 @@ def test_groups_say_what_staff_may_do(
         302 if prices_things else 403
     )
     assert browser.get("/credits/unit/credit/delete/").status_code == (200 if prices_things else 403)
+
+
+# --- Addresses nobody would click ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model", ["unit", "platformrate", "deal", "wallet", "entry", "grant", "hold", "key", "lowbalance", "crossing", "auditrun"]
+)
+def test_what_no_address_asks_for_is_refused_without_a_word_of_the_database(desk: Visitor, model: str) -> None:
+    assert desk.get(f"/credits/{model}/x/change/?_to_field=").status_code == 404
+    assert desk.get(f"/credits/{model}/x/change/?_to_field=nothing").status_code in (400, 404)
+    assert desk.get(f"/credits/{model}/_00/change/").status_code == 404
+    for query in ("before=a%00b", "contact=%00", "key=%00", "q=%00"):
+        assert desk.get(f"/credits/{model}/?{query}").status_code == 400, query
