@@ -25,7 +25,15 @@ def many(cast: Cast) -> Cast:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-@pytest.mark.parametrize("step", ["?source={acme}", "?source={acme}&to={koala}&review=1&amount_credit=999999999", "?review=1"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "?source={acme}",
+        "?source={acme}&to={koala}&review=1&amount_credit=999999999",
+        "?source=pool&to={acme}&review=1&amount_credit=5",
+        "?review=1",
+    ],
+)
 def test_moving_units_fits_and_reads_well(many: Cast, look: Look, width: int, scheme: str, step: str) -> None:
     path = "/credits/move/" + step.format(acme=many.acme.public_id, koala=many.koala.public_id)
 
@@ -61,3 +69,12 @@ def test_an_account_is_found_by_typing_and_shows_what_it_has(many: Cast, look: L
     page.wait_for_selector("text=7 credits arrived at Koala Legal")
 
     assert many.koala.wallet("credit").balance == 107
+
+
+@pytest.mark.parametrize(
+    "path", ["/notices/", "/credits/statements/?client={acme}", "/credits/statement/?client={acme}", "/credits/limits/"]
+)
+def test_lists_that_name_a_client_fit_a_narrow_screen(cast: Cast, look: Look, path: str) -> None:
+    SubAccount.objects.filter(pk=cast.acme.pk).update(name=LONG)
+
+    assert_fine(look(path.format(acme=cast.acme.public_id), user=cast.nora, width=390))
