@@ -128,11 +128,8 @@ def main() -> int:
 
 def inside() -> int:
     import django
-    from django.test.utils import setup_test_environment
 
     django.setup()
-    # Responses tell what they were made from.
-    setup_test_environment()
     figures = Figures()
     began = time.perf_counter()
     large = make_agency("large", ENTRIES)
@@ -280,7 +277,7 @@ def pages(figures: Figures, agency: Any) -> None:
     from django.test.utils import CaptureQueriesContext
 
     browser = visitor(agency)
-    for name, address, budget in addresses(agency, browser):
+    for name, address, budget in addresses(agency):
         response = browser.get(address)
         assert response.status_code == 200, f"{address} answered {response.status_code}"
         with CaptureQueriesContext(connection) as captured:
@@ -295,13 +292,17 @@ def pages(figures: Figures, agency: Any) -> None:
             print("   ", query["time"], query["sql"][:3000], flush=True)
 
 
-def addresses(agency: Any, browser: Any) -> list[tuple[str, str, int]]:
+def addresses(agency: Any) -> list[tuple[str, str, int]]:
     """Name, address and budget of the pages; a deep page is the one that a hundred steps lead to."""
     from django.urls import reverse
 
+    from kit import clock
+    from subaccounts import listing
     from subaccounts.models import SubAccount
 
     clients = reverse("sub_account_list")
+    month = clock.month_start(agency.time_zone).date()
+    first = listing.page(agency, SubAccount.objects.of(agency), listing.Wish(sort="-credits"), month=month)
     deep = SubAccount.objects.filter(agency=agency).order_by("name")[CLIENTS // 2]
     client = SubAccount.objects.filter(agency=agency, is_primary=False).order_by("-pk")[7]
     used = f"{clients}?sort=-credits"
@@ -309,7 +310,7 @@ def addresses(agency: Any, browser: Any) -> list[tuple[str, str, int]]:
         ("agency home", reverse("agency_home"), HOME),
         ("sub-accounts", clients, LIST),
         ("sub-accounts by credits used", used, LIST),
-        ("sub-accounts by credits used, next page", used + f"&cursor={browser.get(used).context['page'].next_cursor}", LIST),
+        ("sub-accounts by credits used, next page", used + f"&cursor={first.next_cursor}", LIST),
         ("sub-accounts searched", f"{clients}?q=orchid+legal", LIST),
         ("sub-accounts, halfway", f"{clients}?cursor={deep.public_id}", LIST),
         ("a sub-account", reverse("sub_account", args=[client.public_id]), OTHERS),

@@ -23,6 +23,9 @@ from subaccounts import inbox, switching
 from subaccounts.models import Access, Assist, SubAccount
 from whitelabel.resolve import Brand, brand_for
 
+# Asked for each row of a list: the enumeration's own look-ups cost more than the row.
+CAPABILITY = {can.value: can for can in Can}
+
 TRIAL_WARNING_DAYS = 14
 TRIAL_URGENT_DAYS = 3
 
@@ -96,9 +99,9 @@ class May:
         self.capabilities = capabilities
 
     def __getitem__(self, name: str) -> bool:
-        if name not in Can.values:
+        if name not in CAPABILITY:
             raise LookupError(f"there is no capability {name!r}")
-        return Can(name) in self.capabilities
+        return CAPABILITY[name] in self.capabilities
 
 
 class Frame:

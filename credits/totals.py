@@ -7,7 +7,7 @@ written by the fold and by nothing else; what is lost with them is made anew fro
 
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -34,11 +34,17 @@ Query = tuple[str, list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """By which days an agency's figures are counted: those of `time_zone`. `id` is 0 before anything was folded."""
+    """By which days an agency's figures are counted: those of `time_zone`. `id` is 0 before anything was folded.
+
+    `behind` are the wallets that had lines to fold at the moment of asking, where that was looked for: what is read by these days
+    looks for such lines there only, so that a page with several figures looks through the wallets once. Lines of other wallets
+    that came later are left out until they are folded; none is counted twice.
+    """
 
     id: int
     agency_id: UUID
     time_zone: str
+    behind: tuple[UUID, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,14 @@ def days_of(agency_id: UUID, time_zone: str) -> Days:
     """The calendar to read by: the newest that is ready, or whatever there is. `time_zone` is the agency's, should there be none."""
     found = Calendar.objects.filter(agency_id=agency_id).order_by("-is_ready", "-id").first()
     return Days(found.pk, agency_id, found.time_zone) if found else Days(0, agency_id, time_zone)
+
+
+def looked_through(days: Days, unit: str) -> Days:
+    """The same days, knowing which wallets of `unit` are behind, for a page that reads several figures of that unit. One query."""
+    behind, values = _behind_of(days, [unit], None)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT wallet.id {behind}", values)
+        return replace(days, behind=tuple(wallet_id for (wallet_id,) in cursor.fetchall()))
 
 
 def used(days: Days, unit: str, first: date, last: date, *, among: Collection[UUID] | None = None) -> dict[UUID, int]:
@@ -322,21 +336,33 @@ def _parts(
 
 def _tail(days: Days, units: list[str], among: Collection[UUID] | None) -> Query:
     """The lines of `units` that are not folded yet. Of a few clients: those of their own wallets and of the pool."""
-    some = "AND owner_id = ANY (%s)" if among is not None else ""
-    wallets = (
-        f"SELECT id, owner_id, sequence FROM public.credits_wallet WHERE owner_kind = 'sub_account' AND agency_id = %s"  # noqa: S608
-        f" AND unit_id = ANY (%s) {some} UNION ALL"
-        " SELECT id, NULL, sequence FROM public.credits_wallet WHERE owner_kind = 'agency' AND owner_id = %s AND unit_id = ANY (%s)"
-    )
+    behind, values = _behind_of(days, units, among)
     return (
-        "SELECT coalesce(behind.owner_id, line.sub_account_id, '00000000-0000-0000-0000-000000000000') AS sub_account_id,"  # noqa: S608
-        " (line.at AT TIME ZONE %s)::date AS day, line.unit_id, behind.owner_id IS NULL AS is_pool, line.direction, line.kind, line.amount"
-        " FROM (SELECT wallet.id, wallet.owner_id, coalesce(fold.sequence, 0) AS after, wallet.sequence AS last"
-        f" FROM ({wallets}) AS wallet LEFT JOIN public.credits_fold AS fold ON fold.calendar_id = %s AND fold.wallet_id = wallet.id"
-        " WHERE wallet.sequence > coalesce(fold.sequence, 0)) AS behind"
-        " CROSS JOIN LATERAL public.credits_lines(behind.id, behind.after, behind.last) AS line",
-        [days.time_zone, days.agency_id, units, *([list(among)] if among is not None else []), days.agency_id, units, days.id],
+        "SELECT coalesce(line.owner_id, line.sub_account_id, '00000000-0000-0000-0000-000000000000') AS sub_account_id,"  # noqa: S608
+        " (line.at AT TIME ZONE %s)::date AS day, line.unit_id, line.owner_id IS NULL AS is_pool, line.direction, line.kind, line.amount"
+        " FROM (SELECT array_agg(wallet.id) AS ids, array_agg(wallet.owner_id) AS owners,"
+        f" array_agg(coalesce(fold.sequence, 0)) AS after, array_agg(wallet.sequence) AS last {behind}) AS behind"
+        " CROSS JOIN LATERAL public.credits_lines(behind.ids, behind.owners, behind.after, behind.last) AS line",
+        [days.time_zone, *values],
     )
+
+
+def _behind_of(days: Days, units: list[str], among: Collection[UUID] | None) -> Query:
+    """Wallets whose last lines are not folded yet, with how far they are."""
+    some = "AND owner_id = ANY (%s)" if among is not None else ""
+    known = "AND id = ANY (%s)" if days.behind is not None else ""
+    known_values = [list(days.behind)] if days.behind is not None else []
+    return (
+        " FROM (SELECT id, owner_id, sequence FROM public.credits_wallet WHERE owner_kind = 'sub_account' AND agency_id = %s"  # noqa: S608
+        f" AND unit_id = ANY (%s) {some} {known} UNION ALL SELECT id, NULL, sequence FROM public.credits_wallet"
+        f" WHERE owner_kind = 'agency' AND owner_id = %s AND unit_id = ANY (%s) {known}) AS wallet"
+        " LEFT JOIN public.credits_fold AS fold ON fold.calendar_id = %s AND fold.wallet_id = wallet.id"
+        " WHERE wallet.sequence > coalesce(fold.sequence, 0)",
+        [
+            days.agency_id, units, *([list(among)] if among is not None else []), *known_values,
+            days.agency_id, units, *known_values, days.id,
+        ],
+    )  # fmt: skip
 
 
 def _some(among: Collection[UUID] | None) -> Query:

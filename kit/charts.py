@@ -208,4 +208,5 @@ def _short(value: Number) -> str:
 
 
 def _full(value: Number) -> str:
-    return format_decimal(value, locale="en")
+    # A chart says hundreds of numbers, and babel takes its time over each to say the same of whole ones.
+    return f"{int(value):,}" if value == int(value) else format_decimal(value, locale="en")

@@ -19,7 +19,10 @@ class Unit(Protocol):
 
 def figure(amount: int, unit: Unit | str, locale: str = "en") -> str:
     """`amount` smallest steps as a number of whole units, two decimals at most: 90 steps of 60 are 1.5."""
-    return format_decimal(_whole(amount, _unit(unit)), format="#,##0.##", locale=locale)
+    known = _unit(unit)
+    if known.steps == 1 and locale == "en":
+        return f"{amount:,}"  # what babel says too, which a long list asks hundreds of times
+    return format_decimal(_whole(amount, known), format="#,##0.##", locale=locale)
 
 
 def decimal(amount: int, unit: Unit | str) -> Decimal:

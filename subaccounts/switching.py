@@ -42,7 +42,7 @@ def _of_client(user: User) -> SubAccountQuerySet:
 
 
 def _recent_first(user: User, membership: Membership) -> list[SubAccount]:
-    allowed = SubAccount.objects.open_to(membership)
+    allowed = SubAccount.objects.open_to(membership).only("public_id", "name", "is_primary")
     entered = Assist.objects.filter(user=user).values("sub_account").annotate(at=Max("started_at")).order_by("-at")[:SHOWN]
     order = [row["sub_account"] for row in entered]
     recent = sorted(allowed.filter(pk__in=order), key=lambda sub_account: order.index(sub_account.pk))

@@ -132,6 +132,16 @@ def by_client(days: Days, unit: str, shown: Range, *, most: int = LARGEST) -> li
     return series
 
 
+def by_first(first: Page, lines: Iterable[Sum], shown: Range, *, most: int = LARGEST) -> list[Series]:
+    """The same out of the first page of clients and the lines of all, which are at hand."""
+    series = [(row.name, row.trend) for row in first.rows[:most]]
+    if first.clients > len(series):
+        together = stepped(_per_day(lines), shown)
+        others = [amount - sum(values[place] for _, values in series) for place, amount in enumerate(together)]
+        series.append((f"{first.clients - len(series)} others", others))
+    return series
+
+
 def page(agency: Agency, days: Days, unit: Unit, shown: Range, *, cursor: str = "", size: int = PAGE) -> Page:
     """The clients after `cursor`, those that used most first; a cursor that is none is the start. Five queries, however many clients."""
     ranking = totals.ranking(days, unit.code, shown.first, shown.last, most=size + 1, after=_position(cursor))

@@ -1,16 +1,28 @@
 -- Figures of use that need not read the entries: sums per day and month, folded up to a number of each wallet's gapless
 -- sequence. A wallet's entries commit in the order of their numbers, so a fold can miss no late one, as it could by id or time.
 
+-- What kind of entry it was; looked up for what undoes one only.
+CREATE FUNCTION public.credits_kind_of(p_entry uuid) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT kind FROM public.credits_entry WHERE id = p_entry);
+END $$;
+
 -- An entry as each wallet sees it that it changed. `direction` says what happened there; `kind` what kind of use it was, or where
 -- a grant came from. What a void undoes keeps the kind of what it undoes.
 CREATE VIEW public.credits_line AS
-SELECT side.wallet_id, side.sequence, side.unit_id, side.at, side.sub_account_id, side.amount,
+SELECT wallet_id, sequence, unit_id, at, sub_account_id, amount,
     CASE
-        WHEN cause.kind = 'adjustment' THEN CASE WHEN side.is_in THEN 'added' ELSE 'deducted' END
-        WHEN side.is_in THEN CASE book.name WHEN 'issued' THEN 'granted' WHEN 'sold' THEN 'granted' WHEN 'voided' THEN 'returned' ELSE 'received' END
-        ELSE CASE book.name WHEN 'used' THEN 'used' WHEN 'expired' THEN 'expired' WHEN 'voided' THEN 'withdrawn' ELSE 'sent' END
+        WHEN kind = 'adjustment' OR kind = 'void' AND public.credits_kind_of(voids) = 'adjustment'
+            THEN CASE WHEN is_in THEN 'added' ELSE 'deducted' END
+        WHEN is_in THEN CASE other_id
+            WHEN public.credits_book('issued', unit_id) THEN 'granted' WHEN public.credits_book('sold', unit_id) THEN 'granted'
+            WHEN public.credits_book('voided', unit_id) THEN 'returned' ELSE 'received' END
+        ELSE CASE other_id
+            WHEN public.credits_book('used', unit_id) THEN 'used' WHEN public.credits_book('expired', unit_id) THEN 'expired'
+            WHEN public.credits_book('voided', unit_id) THEN 'withdrawn' ELSE 'sent' END
     END AS direction,
-    CASE cause.kind WHEN 'grant' THEN side.reference ELSE cause.kind END AS kind
+    CASE WHEN kind = 'void' THEN CASE public.credits_kind_of(voids) WHEN 'grant' THEN reference ELSE public.credits_kind_of(voids) END
+        WHEN kind = 'grant' THEN reference ELSE kind END AS kind
 FROM (
     SELECT from_wallet_id AS wallet_id, from_sequence AS sequence, to_wallet_id AS other_id, false AS is_in,
         unit_id, at, sub_account_id, amount, kind, reference, voids
@@ -18,21 +30,22 @@ FROM (
     UNION ALL
     SELECT to_wallet_id, to_sequence, from_wallet_id, true, unit_id, at, sub_account_id, amount, kind, reference, voids
     FROM public.credits_entry WHERE to_sequence IS NOT NULL
-) AS side
-LEFT JOIN (
-    SELECT public.credits_book(book_name, code) AS id, book_name AS name
-    FROM public.credits_unit, unnest(ARRAY['issued', 'sold', 'used', 'expired', 'converted', 'voided']) AS book_name
-) AS book ON book.id = side.other_id
-CROSS JOIN LATERAL (
-    SELECT CASE side.kind WHEN 'void' THEN (SELECT done.kind FROM public.credits_entry AS done WHERE done.id = side.voids) ELSE side.kind END AS kind
-) AS cause;
+) AS side;
 
--- The lines of a wallet with numbers above p_after, up to p_upto. In a language the planner cannot look into, so that it always walks the
--- index from one number to the other: guessing how many wallets lag behind, it would read all entries to find a few.
-CREATE FUNCTION public.credits_lines(p_wallet uuid, p_after bigint, p_upto bigint) RETURNS SETOF public.credits_line
-LANGUAGE plpgsql STABLE ROWS 100 SET plan_cache_mode = force_generic_plan AS $$
+-- The lines of wallets with numbers above p_after, up to p_upto, each with p_owners of its wallet. In a language the planner cannot look
+-- into, and wallet by wallet (OFFSET 0), so that it always walks the index from one number to the other: guessing how many wallets
+-- lag behind, it would read all entries to find a few.
+CREATE FUNCTION public.credits_lines(p_wallets uuid[], p_owners uuid[], p_after bigint[], p_upto bigint[])
+RETURNS TABLE (owner_id uuid, unit_id text, at timestamptz, sub_account_id uuid, amount bigint, direction text, kind text)
+LANGUAGE plpgsql STABLE ROWS 1000 SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
 BEGIN
-    RETURN QUERY SELECT * FROM public.credits_line WHERE wallet_id = p_wallet AND sequence > p_after AND sequence <= p_upto;
+    RETURN QUERY
+        SELECT behind.owner_id, line.unit_id::text, line.at, line.sub_account_id, line.amount, line.direction, line.kind::text
+        FROM unnest(p_wallets, p_owners, p_after, p_upto) AS behind (wallet_id, owner_id, after, upto)
+        CROSS JOIN LATERAL (
+            SELECT * FROM public.credits_line WHERE wallet_id = behind.wallet_id AND sequence > behind.after AND sequence <= behind.upto OFFSET 0
+        ) AS line;
 END $$;
 
 -- Fold at most p_most lines more into the totals of one calendar; returns how many, or null while another fold is at it.
@@ -59,10 +72,11 @@ BEGIN
     ), chosen AS MATERIALIZED (
         SELECT id, owner_id, after, (after + least(lag, p_most - before))::bigint AS upto FROM counted WHERE before < p_most
     ), lines AS MATERIALIZED (
-        SELECT coalesce(chosen.owner_id, line.sub_account_id, '00000000-0000-0000-0000-000000000000') AS sub_account_id,
-            line.unit_id, (line.at AT TIME ZONE c.time_zone)::date AS day, chosen.owner_id IS NULL AS is_pool,
+        SELECT coalesce(line.owner_id, line.sub_account_id, '00000000-0000-0000-0000-000000000000') AS sub_account_id,
+            line.unit_id, (line.at AT TIME ZONE c.time_zone)::date AS day, line.owner_id IS NULL AS is_pool,
             line.direction, line.kind, sum(line.amount) AS amount, count(*) AS lines
-        FROM chosen CROSS JOIN LATERAL public.credits_lines(chosen.id, chosen.after, chosen.upto) AS line
+        FROM (SELECT array_agg(id) AS ids, array_agg(owner_id) AS owners, array_agg(after) AS after, array_agg(upto) AS upto FROM chosen) AS behind
+        CROSS JOIN LATERAL public.credits_lines(behind.ids, behind.owners, behind.after, behind.upto) AS line
         GROUP BY 1, 2, 3, 4, 5, 6
     ), days AS (
         INSERT INTO public.credits_daytotal AS total (calendar_id, sub_account_id, unit_id, day, is_pool, direction, kind, amount, lines)

@@ -38,11 +38,12 @@ class Wish:
 @require_safe
 def trend(request: HttpRequest) -> HttpResponse:
     agency, wish = request.agency, wish_of(request)
-    days, shown, before = credit_use.days_of(agency), wish.range, wish.range.previous
+    days, shown, before = totals.looked_through(credit_use.days_of(agency), wish.unit.code), wish.range, wish.range.previous
+    cursor = request.GET.get("cursor", "")
+    page = usage.page(agency, days, wish.unit, shown, cursor=cursor)
     lines, lines_before = usage.compared(totals.sums(days, [wish.unit.code], before.first, shown.last), shown)
-    page = usage.page(agency, days, wish.unit, shown, cursor=request.GET.get("cursor", ""))
     series = {
-        "client": lambda: usage.by_client(days, wish.unit.code, shown),
+        "client": lambda: usage.by_client(days, wish.unit.code, shown) if cursor else usage.by_first(page, lines, shown),
         "kind": lambda: usage.by_kind(lines, shown),
         "payer": lambda: usage.by_payer(lines, shown),
     }[wish.by]()

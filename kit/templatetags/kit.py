@@ -88,6 +88,8 @@ def tone_icon(tone: str) -> str:
 @register.filter
 def number(value: Any) -> str:
     """12,345; a dash for nothing."""
+    if isinstance(value, int):
+        return f"{value:,}"  # what babel says too, which a long list asks hundreds of times
     return NOTHING if value is None or value == "" else format_decimal(value, locale=LOCALE)
 
 
