@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from agency import audit
+from agency.models import Agency
 from credits import ledger, totals
 from credits.models import PoolLimit, Unit, Wallet
 from kit import clock
@@ -68,14 +69,15 @@ def choose(*, sub_account: SubAccount, fallback: str, is_hard: bool, amounts: Ma
     is_capped = fallback == SubAccount.FALLBACK_CAPPED
     if fallback not in dict(SubAccount.POOL_FALLBACKS) or (is_capped and all(amount is None for amount in amounts.values())):
         raise ValueError("the policy is on, off, or capped with at least one amount")
-    stored = SubAccount.objects.select_for_update(no_key=True, of=("self",)).select_related("agency").get(pk=sub_account.pk)
+    agency = Agency.objects.select_for_update(no_key=True).get(pk=sub_account.agency_id)  # its time zone stays what it is meanwhile
+    stored = SubAccount.objects.select_for_update(no_key=True).get(pk=sub_account.pk)
     own = Wallet.objects.filter(owner_kind=Wallet.SUB_ACCOUNT, owner_id=stored.public_id).select_related("pool_limit")
     wallets = list(own.order_by("unit__position", "unit"))  # the order in which wallets of several units are locked everywhere
     before = _said(stored, [limit_of(wallet) for wallet in wallets])
     limits = []
     for wallet in wallets:
         amount = amounts.get(wallet.unit_id) if is_capped else None
-        limits.append(ledger.set_pool_limit(wallet=wallet, amount=amount, is_hard=is_hard, time_zone=stored.agency.time_zone, by=by))
+        limits.append(ledger.set_pool_limit(wallet=wallet, amount=amount, is_hard=is_hard, time_zone=agency.time_zone, by=by))
     stored.pool_fallback = fallback
     stored.save(update_fields=["pool_fallback"])
     after = _said(stored, limits)
@@ -83,7 +85,7 @@ def choose(*, sub_account: SubAccount, fallback: str, is_hard: bool, amounts: Ma
         audit.record(
             "pool_policy.changed",
             by=by,
-            agency=stored.agency,
+            agency=agency,
             sub_account_id=stored.public_id,
             subject=stored.name,
             before=before,

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
-from agency.models import User
+from agency.models import Agency, User
 from credits import ledger
 from credits.models import PoolLimit, Wallet
 from subaccounts import opening, pool_policy, thresholds
@@ -67,3 +67,23 @@ def test_a_move_of_two_units_and_what_is_set_for_both_wait_in_one_order(client: 
 
     assert client.wallet("knowledge_pack").balance == 1
     assert PoolLimit.objects.filter(wallet__owner_id=client.public_id).count() == (2 if deed is cap else 0)
+
+
+def test_a_limit_that_is_set_while_the_time_zone_changes_follows_the_new_one(client: SubAccount) -> None:
+    is_set = Event()
+
+    def turn(number: int) -> None:
+        with transaction.atomic():
+            if number:
+                is_set.wait(timeout=10)
+                Agency.objects.filter(pk=client.agency_id).update(time_zone="Asia/Tokyo")
+                ledger.set_time_zone(agency_id=client.agency.public_id, time_zone="Asia/Tokyo", by=TESTS)
+                return
+            cap(client)
+            is_set.set()
+            sleep(0.3)  # the other has begun by then
+
+    at_once(2, turn)
+
+    zones = PoolLimit.objects.filter(wallet__owner_id=client.public_id).values_list("time_zone", flat=True)
+    assert list(zones) == ["Asia/Tokyo"] * 2
