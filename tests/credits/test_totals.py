@@ -66,8 +66,9 @@ def per_client(counted: Counter[tuple[UUID, date]]) -> dict[UUID, int]:
     return {client: amount for client, amount in found.items() if amount}
 
 
-def check_exact(books: Books, zone: str, first: date = FIRST, last: date = LAST) -> None:
+def check_exact(books: Books, zone: str, first: date = FIRST, last: date = LAST, *, looked: bool = False) -> None:
     days = totals.days_of(books.agency, zone)
+    days = totals.looked_through(days, books.unit) if looked else days
     counted = recount(books, days.time_zone, first, last)
     clients = {client for client, _ in counted}
     by_day = totals.used_by_day(days, books.unit, first, last, among=clients)
@@ -137,6 +138,7 @@ def test_whatever_happens_totals_are_what_a_recount_says(db: None, seed: int, zo
 
     check_exact(books, zone)
     check_exact(books, zone, middle, middle)
+    check_exact(books, zone, looked=True)
     totals.fold()
     check_exact(books, zone)
     check_exact(books, zone, middle, LAST)
@@ -183,6 +185,30 @@ def test_what_happened_is_told_apart(books: Books) -> None:
     totals.keep_days(books.agency, "UTC")
     totals.fold()
     assert told() == expected
+
+
+def test_wallets_looked_through_once_count_nothing_twice_whatever_is_folded_meanwhile(books: Books) -> None:
+    one, other = books.client(), books.client()
+    give(books.pool, 100)
+    for client in (one, other):
+        give(client.wallet, 50)
+    totals.keep_days(books.agency, "UTC")
+    totals.fold()
+    day = clock.now().date()
+
+    def used(days: totals.Days) -> dict[UUID, int]:
+        return totals.used(days, books.unit, day, day)
+
+    use([one.wallet], 5, sub_account_id=one.id)
+    looked = totals.looked_through(totals.days_of(books.agency, "UTC"), books.unit)
+    assert looked.behind == (one.wallet.pk,)
+    use([other.wallet], 3, sub_account_id=other.id)
+    use([one.wallet], 1, sub_account_id=one.id)
+    assert used(looked) == {one.id: 6}
+    totals.fold()
+    assert used(looked) == {one.id: 6, other.id: 3}
+    use([one.wallet], 2, sub_account_id=one.id)
+    assert used(looked) == {one.id: 8, other.id: 3}
 
 
 def test_a_late_commit_is_neither_lost_nor_counted_twice(committed_books: Books) -> None:
