@@ -361,11 +361,17 @@ def _balances(agency: Agency, koala: SubAccount, until: datetime) -> list[Deed]:
     def warn() -> None:
         thresholds.choose(sub_account=koala, audience=Threshold.CLIENT, wishes={"credit": 50}, by=kira)
 
-    return [
+    def look() -> None:
+        alerts.sweep()
+        alert_mails.send_due()
+
+    deeds: list[Deed] = [
+        *((until - timedelta(days=day), look) for day in range(2, DAYS)),
         (until - timedelta(days=4), show),
         (until - timedelta(days=3), warn),
         (until - timedelta(days=1), ledger.expire_due),
     ]
+    return sorted(deeds, key=lambda deed: deed[0])
 
 
 def _present(wallet: Wallet, amount: int, *, expires_at: datetime) -> None:
