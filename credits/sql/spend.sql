@@ -95,7 +95,8 @@ BEGIN
             AND entry.to_wallet_id = public.credits_book('used', own.unit_id)
         JOIN public.credits_wallet AS pool ON pool.id = entry.from_wallet_id AND pool.owner_kind = 'agency'
         WHERE own.id = p_wallet AND NOT EXISTS (
-            SELECT FROM public.credits_entry AS undo WHERE undo.sub_account_id = own.owner_id AND undo.id >= entry.id AND undo.voids = entry.id)
+            SELECT FROM public.credits_entry AS undo WHERE undo.sub_account_id = own.owner_id AND undo.voids = entry.id
+                AND undo.id >= public.credits_least_id(p_since - interval '1 day'))
     );
 END $$;
 
@@ -483,6 +484,7 @@ DECLARE
     l public.credits_poollimit;
     v_of_pool bigint;
     v_back bigint;
+    v_is_new_month boolean;
     v_left bigint := p_amount;
     v_spend bigint;
     v_posts boolean;
@@ -501,6 +503,10 @@ BEGIN
         PERFORM pg_advisory_xact_lock_shared(uuid_hash_extended(h.limit_id, 0));
         IF EXISTS (SELECT FROM public.credits_poollimit WHERE wallet_id = h.limit_id) THEN
             PERFORM FROM public.credits_wallet WHERE id = h.limit_id FOR UPDATE;
+            SELECT * INTO l FROM public.credits_poollimit WHERE wallet_id = h.limit_id FOR UPDATE;
+            v_is_new_month := l.month_ends_at <= p_at;
+            -- A month that begins now begins without this hold.
+            UPDATE public.credits_hold SET state = p_state WHERE id = p_hold;
             l := public.credits_limit(h.limit_id, p_at);
             IF p_at < l.month_began_at THEN
                 p_at := l.month_began_at;
@@ -508,7 +514,9 @@ BEGIN
             END IF;
             v_of_pool := (SELECT sum(leg.amount) FROM unnest(h.wallets, h.amounts) AS leg (wallet_id, amount) WHERE leg.wallet_id <> h.limit_id);
             v_back := v_of_pool - greatest(p_amount - (h.amount - v_of_pool), 0);
-            IF v_back > 0 THEN
+            IF v_is_new_month THEN
+                l := public.credits_limit_count(h.limit_id, v_of_pool - v_back, p_at);
+            ELSIF v_back > 0 THEN
                 l := public.credits_limit_count(h.limit_id, -v_back, p_at);
             END IF;
         END IF;
