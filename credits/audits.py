@@ -104,11 +104,12 @@ def _state(audit: AuditRun, *, is_locked: bool) -> State:
 def _finish(audit: AuditRun) -> AuditRun:
     began = time.monotonic()
     findings = checks.audit()
-    audit.finished_at = clock.now()
     audit.findings = len(findings)
+    audit.sheet = checks.sheet()
     audit.report = [{"law": one.law, "subject": one.subject, "detail": one.detail} for one in findings[:LINES_KEPT]]
+    audit.finished_at = clock.now()
     with transaction.atomic():
-        audit.save(update_fields=["finished_at", "findings", "report"])
+        audit.save(update_fields=["finished_at", "findings", "report", "sheet"])
         if findings:
             _tell_staff(audit, findings)
     log.info("books audited", findings=len(findings), seconds=round(time.monotonic() - began, 1), audit=str(audit.pk))

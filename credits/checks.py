@@ -26,6 +26,7 @@ LAWS = {
     16: "A wallet knows when the first of it expires",
 }
 _SQL = (Path(__file__).parent / "sql" / "audit.sql").read_text()
+_SHEET_SQL = (Path(__file__).parent / "sql" / "sheet.sql").read_text()
 _TOTALS_SQL = (Path(__file__).parent / "sql" / "audit_totals.sql").read_text()
 
 
@@ -47,3 +48,17 @@ def audit() -> list[Finding]:
         findings = [Finding(*row) for row in cursor.fetchall()]
         cursor.execute(_TOTALS_SQL, {})
         return [*findings, *(Finding(*row) for row in cursor.fetchall())]
+
+
+def sheet() -> dict[str, dict[str, int]]:
+    """What every account holds, in smallest steps, by unit: `pools`, `wallets` (clients' own) and each boundary account.
+
+    A boundary account is what went into it less what came out, so `issued` and `sold` are negative and each unit sums to zero.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '30min'")
+        cursor.execute(_SHEET_SQL)
+        found: dict[str, dict[str, int]] = {}
+        for unit, account, amount in cursor.fetchall():
+            found.setdefault(unit, {})[account] = amount
+        return found

@@ -440,9 +440,8 @@ class Crossing(models.Model):
 
 
 class AuditRun(models.Model):
-    """One audit of the books, for those who read later what it found. `report` is at most its first thousand findings, in words.
-
-    `began_at` is when a process took it up; `started_at` when it was asked for. What is going on is said by `credits.audits.state`.
+    """One audit of the books, for those who read later what it found. `report` is at most its first thousand findings, in words;
+    `sheet` what every account held then (`checks.sheet`).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -451,6 +450,7 @@ class AuditRun(models.Model):
     finished_at = models.DateTimeField(null=True)
     findings = models.PositiveIntegerField(default=0)
     report = models.JSONField(default=list)
+    sheet = models.JSONField(default=dict)
     error = models.CharField(max_length=300, blank=True)
     by_label = models.CharField(max_length=160)
 

@@ -14,9 +14,21 @@ from django.views.decorators.http import require_POST
 from agency import audit as audit_log
 from agency.admin import staff
 from credits import audits, checks
-from credits.admin.lists import ReadOnlyAdmin, moment, owner_names, text
-from credits.models import AuditRun, Wallet
+from credits.admin.lists import ReadOnlyAdmin, amount_of, moment, owner_names, text
+from credits.books import CONVERTED, EXPIRED, ISSUED, SOLD, USED, VOIDED
+from credits.models import AuditRun, Unit, Wallet
 
+# The order of the books: where units come from, who has them, where they went.
+ACCOUNTS = (
+    ("Sold", SOLD),
+    ("Issued", ISSUED),
+    ("Agencies' pools", "pools"),
+    ("Clients' wallets", "wallets"),
+    ("Used", USED),
+    ("Expired", EXPIRED),
+    ("Converted", CONVERTED),
+    ("Voided", VOIDED),
+)
 _ID = re.compile(r"wallet ([0-9a-f-]{36})")
 
 
@@ -68,6 +80,8 @@ class AuditRunAdmin(ReadOnlyAdmin):
             "took": took(row),
             "is_going_on": state in audits.GOING_ON,
             "findings": findings(row),
+            "accounts": [name for name, _ in ACCOUNTS],
+            "sheet": sheet(row),
             "left_out": row.findings - len(row.report),
         }
         return follow(render(request, "admin/credits/audit.html", context), state in audits.GOING_ON)
@@ -110,6 +124,19 @@ def findings(row: AuditRun) -> list[dict[str, str]]:
     wallets = {str(found[1]) for line in row.report if (found := _ID.fullmatch(line["subject"]))}
     names = {str(pk): name for pk, name in owner_names(Wallet.objects.filter(pk__in=wallets)).items()}
     return [_finding(line, names) for line in row.report]
+
+
+def sheet(row: AuditRun) -> list[dict[str, Any]]:
+    """The books as the audit saw them: for each unit the figures of `ACCOUNTS` and their sum, which is zero."""
+    return [
+        {
+            "unit": unit,
+            "figures": [amount_of(row.sheet[unit.code].get(account, 0), unit) for _, account in ACCOUNTS],
+            "sum": amount_of(sum(row.sheet[unit.code].values()), unit),
+        }
+        for unit in Unit.objects.all()
+        if unit.code in row.sheet
+    ]
 
 
 def _finding(line: dict[str, Any], names: dict[str, str]) -> dict[str, str]:

@@ -14,15 +14,17 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
+from django.db.models import Sum
 from django.utils.html import escape
 from structlog.testing import capture_logs
 
 from agency.models import AuditRecord, User
-from credits import audits, checks, tasks
-from credits.models import AuditRun, Entry, Grant
+from credits import audits, checks, ledger, tasks
+from credits.books import USED, book
+from credits.models import AuditRun, Entry, Grant, Wallet
 from kit import clock
 from tests.cast import TESTS, Visitor
-from tests.credits.conftest import Books, Client, books, reserve
+from tests.credits.conftest import Books, Client, books, fresh_key, reserve
 from tests.credits.test_laws import busy, execute, tamper
 from tests.entrance import Mails
 from tests.staff.conftest import HOST
@@ -106,6 +108,21 @@ def test_right_books_are_on_record_and_mail_nobody(busy: Client, sara: User, mai
     assert (run.findings, run.report, run.error, audits.state(run)) == (0, [], "", audits.State.CLEAN)
     assert run.finished_at is not None
     assert mails() == []
+
+
+def test_an_audit_keeps_what_every_account_held(busy: Client, desk: Visitor) -> None:
+    run = audits.run(by=TESTS)
+    ledger.adjust(wallet=busy.books.pool, amount=1_000_000, reason="Only later", key=fresh_key(), by=TESTS)
+
+    of_credits = run.sheet["credit"]
+    balances = Wallet.objects.filter(unit="credit").exclude(owner_kind=Wallet.BOOK)
+    assert of_credits["pools"] + of_credits["wallets"] == sum(balances.values_list("balance", flat=True)) - 1_000_000
+    used = Entry.objects.filter(to_wallet=book(USED, "credit")).aggregate(total=Sum("amount"))["total"]
+    assert of_credits["used"] == used > 0
+    assert all(sum(accounts.values()) == 0 for accounts in run.sheet.values())
+    page = desk.get(f"/credits/auditrun/{run.pk}/change/").content.decode()
+    assert "The books then" in page
+    assert f'<td class="number">{used:,}</td>' in page
 
 
 def test_the_mail_goes_to_the_address_of_the_settings(busy: Client, sara: User, mails: Mails, settings: Any) -> None:
