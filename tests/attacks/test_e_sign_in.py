@@ -1,7 +1,6 @@
 """Threats E: sign-in, second factor, reset (invitations come with the team page)."""
 
 import re
-import statistics
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -114,7 +113,8 @@ def test_e09_known_and_unknown_take_the_same_time(cast: Cast, kind: str, tries: 
                 began = time.process_time()
                 TRIES[kind](email)
                 took[who].append(time.process_time() - began)
-        known, unknown = statistics.median(took["known"]), statistics.median(took["unknown"])
+        # The least is what the work costs; whatever is more is what else the machine had to do.
+        known, unknown = min(took["known"]), min(took["unknown"])
     assert abs(known - unknown) / max(known, unknown) < 0.15, took
 
 
