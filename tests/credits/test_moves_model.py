@@ -99,6 +99,7 @@ class LedgerWithMoves(Ledger):
         else:
             (entry,) = posted.entries
             self.births += 1
+            self.freed(wallet.pk, amount)
             self.pockets[wallet.pk].lots.append(Lot(entry.grant_id, 60, None, amount, amount, self.births))
 
     def alive(self, wallet: Wallet) -> Pocket:
@@ -121,6 +122,7 @@ class LedgerWithMoves(Ledger):
         assert [entry.amount for entry in arrived] == [part for _, part in parts]
         for (lot, part), entry in zip(parts, arrived, strict=True):
             self.births += 1
+            self.freed(to.pk, part)
             self.pockets[to.pk].lots.append(
                 Lot(entry.to_grant_id, lot.priority, lot.expires_at, part, part, self.births, transferable=lot.transferable)
             )
