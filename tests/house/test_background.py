@@ -13,7 +13,7 @@ from django.test import Client
 
 from config import mailbox
 from config.celery import SCHEDULE, app
-from kit import health, invariants
+from kit import health, invariants, outbox
 from kit.models import OutboxMessage, Tick
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +52,7 @@ def test_a_tick_is_one_row():
 
 
 def test_everything_holds_with_the_cast(cast):
+    outbox.deliver_due()  # the cast's own mails have waited since the tests began
     output = StringIO()
     call_command("check_invariants", stdout=output)
     assert "BROKEN" not in output.getvalue()
