@@ -27,10 +27,15 @@ MOST_SUGGESTED = 300
 
 
 class Sieve(forms.Form):
-    """What a list is narrowed down to. A field that is left empty leaves everything in."""
+    """What a list is narrowed down to, by the lookup of each field. A field that is left empty leaves everything in."""
+
+    lookups: ClassVar[dict[str, str]] = {}
 
     def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        raise NotImplementedError
+        for name, lookup in self.lookups.items():
+            if wish := self.cleaned_data[name]:
+                rows = rows.filter(**{lookup: getattr(wish, "public_id", wish)})
+        return rows
 
 
 class NameField(forms.CharField):

@@ -1,7 +1,7 @@
 """Entries, grants, holds, keys and alerts: to be looked at."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
@@ -46,23 +46,18 @@ class EntrySieve(Sieve):
     since = forms.DateField(label="From", required=False, widget=_DAY)
     until = forms.DateField(label="To, included", required=False, widget=_DAY)
     key = forms.CharField(label="Key", required=False, max_length=120)
+    lookups: ClassVar[dict[str, str]] = {"agency": "agency_id", "client": "sub_account_id", "kind": "kind"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["kind"] = forms.ChoiceField(label="Kind", required=False, choices=[("", "Any"), *statement.KINDS.items()])
 
     def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        wish = self.cleaned_data
-        if wish["agency"]:
-            rows = rows.filter(agency_id=wish["agency"].public_id)
-        if wish["client"]:
-            rows = rows.filter(sub_account_id=wish["client"].public_id)
+        wish, rows = self.cleaned_data, super().narrow(rows)
         if wish["wallet"]:
             rows = rows.filter(
                 Q(from_wallet=wish["wallet"], from_sequence__isnull=False) | Q(to_wallet=wish["wallet"], to_sequence__isnull=False)
             )
-        if wish["kind"]:
-            rows = rows.filter(kind=wish["kind"])
         if wish["since"]:
             rows = rows.filter(pk__gte=first_id(wish["since"]))
         if wish["until"]:
@@ -129,20 +124,13 @@ class OfWallet(ReadOnlyAdmin):
 
 class WalletSieve(Sieve):
     wallet = WalletField(label="Wallet's id", required=False)
-
-    def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return rows.filter(wallet=self.cleaned_data["wallet"]) if self.cleaned_data["wallet"] else rows
+    lookups: ClassVar[dict[str, str]] = {"wallet": "wallet"}
 
 
 class GrantSieve(WalletSieve):
     source = forms.ChoiceField(label="Source", required=False, choices=[("", "Any"), *statement.SOURCES.items()])
     is_open = forms.BooleanField(label="Only with something left", required=False)
-
-    def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        rows = super().narrow(rows)
-        if self.cleaned_data["source"]:
-            rows = rows.filter(source=self.cleaned_data["source"])
-        return rows.filter(is_open=True) if self.cleaned_data["is_open"] else rows
+    lookups: ClassVar[dict[str, str]] = {**WalletSieve.lookups, "source": "source", "is_open": "is_open"}
 
 
 @admin.register(Grant, site=staff)
@@ -182,14 +170,7 @@ class HoldSieve(Sieve):
     state = forms.ChoiceField(label="State", required=False, choices=_STATES)
     client = SubAccountField(label="Sub-account", required=False)
     key = forms.CharField(label="Key", required=False, max_length=120)
-
-    def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        wish = self.cleaned_data
-        if wish["state"]:
-            rows = rows.filter(state=wish["state"])
-        if wish["client"]:
-            rows = rows.filter(sub_account_id=wish["client"].public_id)
-        return rows.filter(key=wish["key"]) if wish["key"] else rows
+    lookups: ClassVar[dict[str, str]] = {"state": "state", "client": "sub_account_id", "key": "key"}
 
 
 @admin.register(Hold, site=staff)
@@ -217,18 +198,12 @@ class HoldAdmin(ReadOnlyAdmin):
 
 class AlertSieve(WalletSieve):
     is_open = forms.BooleanField(label="Only open ones", required=False)
-
-    def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        rows = super().narrow(rows)
-        return rows.filter(rearmed_at=None) if self.cleaned_data["is_open"] else rows
+    lookups: ClassVar[dict[str, str]] = {**WalletSieve.lookups, "is_open": "rearmed_at__isnull"}
 
 
 class LowBalanceSieve(AlertSieve):
     audience = forms.ChoiceField(label="For", required=False, choices=_AUDIENCES)
-
-    def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        rows = super().narrow(rows)
-        return rows.filter(audience=self.cleaned_data["audience"]) if self.cleaned_data["audience"] else rows
+    lookups: ClassVar[dict[str, str]] = {**AlertSieve.lookups, "audience": "audience"}
 
 
 @admin.register(LowBalance, site=staff)
@@ -260,10 +235,7 @@ class LowBalanceAdmin(OfWallet):
 
 class CrossingSieve(AlertSieve):
     kind = forms.ChoiceField(label="What", required=False, choices=_CROSSINGS)
-
-    def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        rows = super().narrow(rows)
-        return rows.filter(kind=self.cleaned_data["kind"]) if self.cleaned_data["kind"] else rows
+    lookups: ClassVar[dict[str, str]] = {**AlertSieve.lookups, "kind": "kind"}
 
 
 @admin.register(Crossing, site=staff)
@@ -290,9 +262,7 @@ class CrossingAdmin(OfWallet):
 
 class KeySieve(Sieve):
     key = forms.CharField(label="Begins with", required=False, max_length=120)
-
-    def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return rows.filter(pk__startswith=self.cleaned_data["key"]) if self.cleaned_data["key"] else rows
+    lookups: ClassVar[dict[str, str]] = {"key": "pk__startswith"}
 
 
 @admin.register(Key, site=staff)

@@ -1,7 +1,7 @@
 """Wallets: what is in one, what became of it, and adjusting it."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -33,14 +33,11 @@ class WalletSieve(Sieve):
     owner = forms.CharField(label="Agency or sub-account", required=False, max_length=120)
     kind = forms.ChoiceField(label="Whose", required=False, choices=_KINDS)
     unit = forms.ModelChoiceField(label="Unit", required=False, queryset=Unit.objects.order_by("position"), empty_label="Any")
+    lookups: ClassVar[dict[str, str]] = {"kind": "owner_kind", "unit": "unit"}
 
     def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        wish = self.cleaned_data
-        if wish["owner"].strip():
-            rows = rows.filter(self._belongs_to(wish["owner"].strip()))
-        if wish["kind"]:
-            rows = rows.filter(owner_kind=wish["kind"])
-        return rows.filter(unit=wish["unit"]) if wish["unit"] else rows
+        typed, rows = self.cleaned_data["owner"].strip(), super().narrow(rows)
+        return rows.filter(self._belongs_to(typed)) if typed else rows
 
     @staticmethod
     def _belongs_to(typed: str) -> Q:
