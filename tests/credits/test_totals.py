@@ -354,7 +354,7 @@ from credits import totals
 
 connection.settings_dict["NAME"] = sys.argv[1]
 print("ready", flush=True)
-while totals.fold(most=5, seconds=0):
+while sys.stdin.readline() and totals.fold(most=5, seconds=0):
     print("folded", flush=True)
 """
 
@@ -369,15 +369,18 @@ def test_a_fold_that_is_killed_has_folded_all_of_a_step_or_nothing(committed_boo
         client = clients[number % 3]
         use(client.sources, 1 + number % 4, sub_account_id=client.id)
     totals.keep_days(committed_books.agency, "Europe/Stockholm")
-    for _ in range(3):
+    for attempt in range(3):
         worker = subprocess.Popen(
             [sys.executable, "-c", FOLDS, connection.settings_dict["NAME"]],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
         )  # fmt: skip
-        assert worker.stdout is not None
+        assert worker.stdin is not None and worker.stdout is not None
         for _ in range(2 + 2 * series):
             worker.stdout.readline()
-        time.sleep(0.004 * series)
+            worker.stdin.write("fold\n")
+            worker.stdin.flush()
+        time.sleep(0.002 * series + 0.001 * attempt)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         assert 0 < totals_lines(committed_books) < 301, "the fold was killed too late or too early to show anything"
