@@ -27,6 +27,7 @@ class Can(models.TextChoices):
     MANAGE_AGENCY = "manage_agency", "Change the agency's settings"
     MANAGE_PLAN = "manage_plan", "Change the agency's plan and billing"
     SEE_AUDIT = "see_audit", "See the audit log"
+    MANAGE_API = "manage_api", "Manage API keys and webhooks"
     TRANSFER_OWNERSHIP = "transfer_ownership", "Transfer ownership or delete the agency"
     # In a workspace
     SEE_WORKSPACE = "see_workspace", "See conversations, contacts, chatbots and usage"
@@ -45,6 +46,7 @@ _ADMIN = _MEMBER | {
     Can.MANAGE_AGENCY,
     Can.MANAGE_PLAN,
     Can.SEE_AUDIT,
+    Can.MANAGE_API,
 }
 _CLIENT_MEMBER = {Can.SEE_WORKSPACE, Can.BUY}
 

@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 
 from agency import security
 from agency.access import Can
-from kit.doors import Door, View, hang, to_sign_in
+from kit.doors import Door, View, hang, to_page_and_back, to_sign_in
 
 
 def person_door(reason: str, *, unaudited: str = "") -> Callable[[View], View]:
@@ -32,8 +32,18 @@ def person_door(reason: str, *, unaudited: str = "") -> Callable[[View], View]:
     return decorate
 
 
-def agency_door(can: Can, *, unaudited: str = "") -> Callable[[View], View]:
-    """A member of an agency's team whose role has `can`. The view finds the agency in `request.agency`."""
+def to_confirm(request: HttpRequest) -> HttpResponseBase:
+    """To the page where somebody signed in shows that it is still them, and back; a form has to be sent again."""
+    if request.method not in ("GET", "HEAD"):
+        messages.info(request, "Confirm that it is you, then do it again. Nothing was changed yet.")
+    return to_page_and_back(request, reverse("account_reauthenticate"))
+
+
+def agency_door(can: Can, *, unaudited: str = "", recent: bool = False) -> Callable[[View], View]:
+    """A member of an agency's team whose role has `can`. The view finds the agency in `request.agency`.
+
+    A `recent` door is for what is hard to undo: it asks who showed longer ago that it is them to show it again first.
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -44,9 +54,11 @@ def agency_door(can: Can, *, unaudited: str = "") -> Callable[[View], View]:
                 return redirect("agency_new")
             if can not in request.capabilities:
                 raise PermissionDenied
+            if recent and not security.was_recent(request):
+                return to_confirm(request)
             return view(request, *args, **kwargs)
 
-        hang(inside, Door("agency", can.value, unaudited))
+        hang(inside, Door("agency", can.value, unaudited, recent=recent))
         return inside  # type: ignore[return-value]
 
     return decorate

@@ -5,6 +5,7 @@ from typing import Any
 from allauth.account import signals as account
 from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.flows.login import record_authentication
+from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
 from allauth.mfa import signals as mfa
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
@@ -46,6 +47,11 @@ def has_second_factor(user: User) -> bool:
 def used_second_factor(request: HttpRequest) -> bool:
     """Whether this very session was opened, or confirmed since, with a second factor."""
     return any(record.get("method") == "mfa" for record in get_authentication_records(request, request.user))
+
+
+def was_recent(request: HttpRequest) -> bool:
+    """Whether this person showed lately (`ACCOUNT_REAUTHENTICATION_TIMEOUT` seconds) in this session that it is them."""
+    return did_recently_reauthenticate(request)
 
 
 def _first_factor_made(sender: Any, *, request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:

@@ -15,23 +15,26 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.checks import CheckMessage, Error, register
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import resolve_url
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.http import url_has_allowed_host_and_scheme
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
-DoorKind = Literal["open", "person", "agency", "staff", "workspace"]
+DoorKind = Literal["open", "person", "agency", "staff", "workspace", "key"]
 
 
 @dataclass(frozen=True)
 class Door:
     """Which door a view stands behind, what it needs (a capability, or the reason it is open).
 
-    `unaudited` says why a successful non-GET leaves no audit record; empty means it must leave one.
+    `unaudited` says why a successful non-GET leaves no audit record; empty means it must leave one. `recent` doors want the
+    person to have shown lately that it is them.
     """
 
     kind: DoorKind
     needs: str
     unaudited: str = ""
+    recent: bool = False
 
 
 def hang(view: Callable[..., Any], door: Door) -> None:
@@ -47,9 +50,14 @@ def to_sign_in(request: HttpRequest) -> HttpResponseBase:
 
     A piece that htmx asked for would be filled with that page: there the whole page reloads.
     """
+    return to_page_and_back(request, resolve_url(settings.LOGIN_URL))
+
+
+def to_page_and_back(request: HttpRequest, url: str) -> HttpResponseBase:
+    """To `url` with a `next` that leads back here; see `to_sign_in`."""
     if request.headers.get("HX-Request") == "true":
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
-    return redirect_to_login(request.get_full_path() if request.method in ("GET", "HEAD") else _page_of_the_form(request))
+    return redirect_to_login(request.get_full_path() if request.method in ("GET", "HEAD") else _page_of_the_form(request), url)
 
 
 def _page_of_the_form(request: HttpRequest) -> str:

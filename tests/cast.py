@@ -3,9 +3,11 @@
 One agency, Northlight Digital, with a person per role and three clients; a rival, Harbour & Co, with one.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.test import Client
@@ -133,13 +135,15 @@ def assemble() -> None:
 
 
 class Visitor(Client):
-    """A browser without scripts on one of our hosts."""
+    """A browser without scripts on one of our hosts. With `recent` its person has just shown that it is them."""
 
-    def __init__(self, host: str = PLATFORM, user: User | None = None, **kwargs: Any) -> None:
+    def __init__(self, host: str = PLATFORM, user: User | None = None, *, recent: bool = True, **kwargs: Any) -> None:
         super().__init__(headers={"host": host}, **kwargs)
         self.host = host
         if user is not None:
             self.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[0])
             session = self.session
             session["_host"] = host
+            if recent:
+                session[AUTHENTICATION_METHODS_SESSION_KEY] = [{"method": "password", "at": time.time()}]
             session.save()

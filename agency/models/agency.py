@@ -20,6 +20,11 @@ class Agency(models.Model):
     max_sub_accounts_override = models.PositiveIntegerField(null=True, blank=True)
     max_chatbots_override = models.PositiveIntegerField(null=True, blank=True)
     trial_ends_at = models.DateTimeField(null=True, blank=True)
+    assists_need_reason = models.BooleanField(default=False, db_default=False, help_text="Whoever enters a client's workspace says why.")
+    team_needs_mfa = models.BooleanField(default=False, db_default=False)
+    clients_need_mfa = models.BooleanField(default=False, db_default=False)
+    audit_kept_days = models.PositiveIntegerField(null=True, blank=True, help_text="Empty keeps the audit log for ever.")
+    deleted_at = models.DateTimeField(null=True, blank=True, help_text="Since then nobody gets in; its Owner can restore it for 30 days.")
     created_at = models.DateTimeField(default=clock.now)
 
     def __str__(self) -> str:
@@ -64,6 +69,28 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.get_role_display()}"
+
+
+class OwnershipOffer(models.Model):
+    """The Owner offers the agency to a colleague, who takes it over or declines. At most one is open."""
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    agency = models.ForeignKey(Agency, on_delete=models.CASCADE, related_name="ownership_offers")
+    offered_by = models.ForeignKey("agency.User", on_delete=models.CASCADE, related_name="+")
+    offered_to = models.ForeignKey("agency.User", on_delete=models.CASCADE, related_name="+")
+    offered_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True, help_text="When it was taken, declined or withdrawn.")
+    was_taken = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["agency"], condition=Q(settled_at=None), name="ownership_offer_one_open"),
+            models.CheckConstraint(condition=Q(was_taken=False) | Q(settled_at__isnull=False), name="ownership_offer_taken_is_settled"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.agency} to {self.offered_to}"
 
 
 class AuditRecord(models.Model):

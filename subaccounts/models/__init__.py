@@ -1,9 +1,11 @@
 from subaccounts.models.sub_account import (
     Access,
+    AccessToAll,
     Assist,
     DailyFigures,
     Domain,
     Hop,
+    Invitation,
     MonthlyFigures,
     SpareWorkspace,
     SubAccount,
@@ -14,10 +16,12 @@ from subaccounts.models.sub_account import (
 
 __all__ = [
     "Access",
+    "AccessToAll",
     "Assist",
     "DailyFigures",
     "Domain",
     "Hop",
+    "Invitation",
     "MonthlyFigures",
     "SpareWorkspace",
     "SubAccount",

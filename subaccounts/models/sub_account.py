@@ -89,6 +89,13 @@ class SubAccount(TenantMixin):
     credit_mode = models.CharField(max_length=12, choices=CREDIT_MODES, default=MANUAL)
     pool_fallback = models.CharField(max_length=8, choices=POOL_FALLBACKS, default=FALLBACK_ON)
     balance_visibility = models.CharField(max_length=8, choices=VISIBILITIES, default=BY_MODE)
+    members_may_buy = models.BooleanField(default=True, db_default=True, help_text="Whether Subaccount Members buy and manage cards.")
+    notify_of_assists = models.BooleanField(
+        default=False, db_default=False, help_text="Its Subaccount Admins get a mail when an assist begins."
+    )
+    is_white_label = models.BooleanField(
+        default=False, db_default=False, help_text="Whether its people see the agency's brand instead of the platform's."
+    )
     unavailable_message = models.CharField(
         max_length=300, default="Sorry, we cannot answer here right now. Please try again later or contact us directly."
     )
@@ -235,6 +242,61 @@ class Access(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.sub_account}"
+
+
+class AccessToAll(models.Model):
+    """A person's way into every sub-account of an agency, those to come included; each has an `Access` row as well."""
+
+    agency = models.ForeignKey(Agency, on_delete=models.CASCADE, related_name="accesses_to_all")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="accesses_to_all")
+    role = models.CharField(max_length=20, choices=Access._meta.get_field("role").choices)
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["agency", "user"], name="access_to_all_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in all of {self.agency}"
+
+
+class Invitation(models.Model):
+    """A link that lets one address in with one role, once, for seven days. Only a hash of its token is stored.
+
+    A client's role comes with `sub_accounts` or (`covers_all`) all of them, or with `opens`: what the new sub-account will be
+    (the arguments of `opening.open_sub_account`), which counts towards the plan's limit while the invitation is open.
+    """
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    agency = models.ForeignKey(Agency, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField(max_length=254)
+    role = models.CharField(max_length=20, choices=[(role.value, role.label) for role in Role if role != Role.OWNER])
+    covers_all = models.BooleanField(default=False)
+    sub_accounts = models.ManyToManyField(SubAccount, related_name="invitations")
+    opens = models.JSONField(null=True)
+    invited_by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(default=clock.now)
+    token_hash = models.CharField(max_length=64, unique=True)
+    sent_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["agency", "email"], condition=models.Q(accepted_at=None, revoked_at=None), name="invitation_one_open_per_address"
+            ),
+            models.CheckConstraint(condition=~models.Q(role=Role.OWNER), name="invitation_never_owner"),
+        ]
+        indexes = [models.Index(fields=["agency", "-id"], name="invitation_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.agency}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.accepted_at is None and self.revoked_at is None and clock.now() < self.expires_at
 
 
 class DailyFigures(models.Model):
