@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -227,28 +228,64 @@ def trend(days: Days, unit: str, first: date, last: date, *, most: int) -> Trend
     users = next(int(amount) for client, day, amount in rows if day is None and client is None)
     by_day: dict[UUID | None, dict[date, int]] = {}
     for client, day, amount in rows:
-        if day is not None:
+        if day is not None and amount:
             by_day.setdefault(client, {})[day] = int(amount)
     largest = sorted(whole, key=lambda client: (-whole[client], client))
     return Trend([(client, by_day.get(client, {})) for client in largest], by_day.get(None, {}), users)
 
 
 def used_by_day(days: Days, unit: str, first: date, last: date, *, among: Collection[UUID] | None = None) -> dict[UUID, dict[date, int]]:
-    """What each of some clients used on each day, less what was given back that day; other days are left out. One query.
+    """What each of some clients used on each day, less what was given back that day; days where that is nothing are left out. One query.
 
     Without `among` the whole agency together, under `NOBODY`.
     """
-    parts, values = _parts(days, [unit], first, last, among, directions=[USED, RETURNED])
-    found: dict[UUID, dict[date, int]] = {}
+    return _together_by_day(days, unit, first, last) if among is None else _some_by_day(days, unit, first, last, among)
+
+
+def _together_by_day(days: Days, unit: str, first: date, last: date) -> dict[UUID, dict[date, int]]:
+    parts, values = _parts(days, [unit], first, last, None, directions=[USED, RETURNED])
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT client, day, sum(CASE direction WHEN 'used' THEN amount ELSE -amount END)"  # noqa: S608
-            f" FROM ({parts}) AS part GROUP BY 1, 2 ORDER BY 2",
+            "SELECT day, sum(CASE direction WHEN 'used' THEN amount ELSE -amount END)"  # noqa: S608
+            f" FROM ({parts}) AS part GROUP BY 1 ORDER BY 1",
             values,
         )
-        for client, day, amount in cursor.fetchall():
-            found.setdefault(client or NOBODY, {})[day] = int(amount)
-    return found
+        found = {day: int(amount) for day, amount in cursor.fetchall() if amount}
+    return {NOBODY: found} if found else {}
+
+
+def _some_by_day(days: Days, unit: str, first: date, last: date, among: Collection[UUID]) -> dict[UUID, dict[date, int]]:
+    """Out of the months' running sums: a row for each client and month, where day totals are several for each day."""
+    tail, tail_values = _tail(days, [unit], among)
+    some, some_values = _some(among)
+    sql = (
+        "SELECT sub_account_id, month, through, NULL FROM public.credits_monthtotal"  # noqa: S608  (parts of our own)
+        f" WHERE calendar_id = %s AND unit_id = %s AND month = ANY (%s) {some}"
+        " UNION ALL SELECT sub_account_id, day, NULL, sum(CASE direction WHEN 'used' THEN amount ELSE -amount END)"
+        f" FROM ({tail}) AS tail WHERE direction IN ('used', 'returned') AND day BETWEEN %s AND %s {some} GROUP BY 1, 2"
+    )
+    found: dict[UUID, dict[date, int]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [days.id, unit, _months(first, last), *some_values, *tail_values, first, last, *some_values])
+        rows = cursor.fetchall()
+    for client, month, through, _ in [row for row in rows if row[2] is not None]:
+        found.setdefault(client, {}).update(_changes(through, month, first, last))
+    for client, day, _, amount in [row for row in rows if row[2] is None]:
+        by_day = found.setdefault(client, {})
+        by_day[day] = by_day.get(day, 0) + int(amount)
+    return {client: {day: amount for day, amount in sorted(by_day.items()) if amount} for client, by_day in found.items()}
+
+
+def _changes(through: list[int], month: date, first: date, last: date) -> dict[date, int]:
+    """The days from `first` to `last` on which a month's running sum changes, and by how much."""
+    start, end = max(0, (first - month).days), (last - month).days + 1
+    sums = [through[start - 1] if start else 0, *through[start:end]]
+    return {day: now - before for day, before, now in zip(_dates(month)[start:end], sums, sums[1:], strict=False) if now != before}
+
+
+@lru_cache(maxsize=64)
+def _dates(month: date) -> list[date]:
+    return [month + timedelta(days=number) for number in range(31)]
 
 
 def used_of_pool(days: Days, unit: str, first: date, last: date, *, among: Collection[UUID]) -> dict[UUID, int]:

@@ -4,6 +4,7 @@ import calendar
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from babel.dates import format_date
 
@@ -51,15 +52,21 @@ class Range:
         return f"{format_date(self.first, 'd MMM' if self.first.year == self.last.year else 'd MMM y', locale='en')} – {end}"
 
     @property
-    def steps(self) -> list[tuple[date | str, list[date]]]:
+    def steps(self) -> tuple[tuple[date | str, list[date]], ...]:
         """What a chart of the range has along its axis, and the days of each: every day, or every month when they are many."""
-        days = self.days
-        if len(days) <= MOST_SHOWN_BY_DAY:
-            return [(day, [day]) for day in days]
-        months: dict[str, list[date]] = {}
-        for day in days:
-            months.setdefault(format_date(day, "MMM y", locale="en"), []).append(day)
-        return list(months.items())
+        return _steps(self)
+
+
+@lru_cache(maxsize=64)
+def _steps(range: Range) -> tuple[tuple[date | str, list[date]], ...]:
+    # A table of clients has a line for each, over the same days.
+    days = range.days
+    if len(days) <= MOST_SHOWN_BY_DAY:
+        return tuple((day, [day]) for day in days)
+    months: dict[str, list[date]] = {}
+    for day in days:
+        months.setdefault(format_date(day, "MMM y", locale="en"), []).append(day)
+    return tuple(months.items())
 
 
 def chosen(query: Mapping[str, str], time_zone: str, *, usual: str = USUAL) -> tuple[Range, str]:

@@ -164,7 +164,7 @@ def in_units(series: Iterable[Series], unit: Unit) -> list[tuple[str, list[float
 
 def stepped(per_day: Mapping[date, int], shown: Range) -> list[int]:
     """Amounts by day as amounts by the steps of the range."""
-    return [sum(per_day.get(day, 0) for day in step) for _, step in shown.steps]
+    return [sum([per_day.get(day, 0) for day in step]) for _, step in shown.steps]
 
 
 def _per_day(lines: Iterable[Sum]) -> dict[date, int]:
