@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db.models import Max
-from django.urls import reverse
 
 from agency.models import Membership, User
+from kit.links import url_of
 from subaccounts import addresses
 from subaccounts.models import Assist, SubAccount, SubAccountQuerySet
 
@@ -51,7 +51,7 @@ def _recent_first(user: User, membership: Membership) -> list[SubAccount]:
 
 def _entered(sub_account: SubAccount) -> Account:
     name = f"{sub_account.name} (your own)" if sub_account.is_primary else sub_account.name
-    url = reverse("sub_account_enter", args=[sub_account.public_id], urlconf=settings.ROOT_URLCONF)
+    url = url_of("sub_account_enter", sub_account.public_id, urlconf=settings.ROOT_URLCONF)
     return Account(name, url, is_link=False)
 
 

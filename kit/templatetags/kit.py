@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 from zlib import crc32
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,11 +16,11 @@ from babel.numbers import format_decimal
 from django import template
 from django.contrib.messages.storage.base import Message
 from django.template import Context
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 
-from kit import charts, clock
+from kit import charts, clock, links
 from kit import money as money_words
 from kit import units as unit_words
 
@@ -216,6 +217,12 @@ def url_with(context: Context, **changes: Any) -> str:
     return f"{request.path}?{query.urlencode()}" if query else request.path
 
 
+@register.simple_tag
+def url_of(name: str, id: UUID) -> str:
+    """What `url` says of an address with one id in it, for a list that asks for hundreds."""
+    return links.url_of(name, id)
+
+
 @register.simple_tag(takes_context=True)
 def sort_th(context: Context, title: str, field: str, current: str = "", align: str = "") -> SafeString:
     """A table head that sorts by `field` with `?sort=field`, and the other way round when it already does."""
@@ -238,9 +245,12 @@ def stat(
     return {"label": label, "value": shown, "unit": unit, "note": note, "tone": tone, "url": url, "trend": trend}
 
 
-@register.inclusion_tag("kit/sparkline.html")
-def sparkline(values: Sequence[int], label: str = "") -> dict[str, Any]:
-    return {"path": charts.spark(list(values)), "label": label}
+@register.simple_tag
+def sparkline(values: Sequence[int], label: str = "") -> SafeString:
+    """A small line for a row of a table; without a `label` readers skip it."""
+    meaning = format_html(' role="img" aria-label="{}"', label) if label else mark_safe(' aria-hidden="true"')
+    drawing = '<svg class="sparkline" viewBox="0 0 100 24" preserveAspectRatio="none"{}><path d="{}"/></svg>'
+    return format_html(drawing, meaning, charts.spark(list(values)))
 
 
 @register.inclusion_tag("kit/share.html")
@@ -266,6 +276,33 @@ def stacked_bars(labels: Sequence[Any], series: Sequence[tuple[str, Sequence[int
 def line_chart(labels: Sequence[Any], series: Sequence[tuple[str, Sequence[int]]], title: str, unit: str = "") -> dict[str, Any]:
     """A line for each of the (name, values) pairs."""
     return {"chart": charts.lines(labels, _series(series), title=title, unit=unit, key=_key(title))}
+
+
+# Hundreds of elements each, all of numbers: a template would take longer over them than over the rest of the page.
+
+
+@register.filter
+def drawn_columns(chart: charts.Chart) -> SafeString:
+    """The columns of a chart with their bars, as SVG."""
+    return mark_safe("".join(_column(chart, column) for column in chart.columns))  # noqa: S308 (the words are escaped, the rest is numbers)
+
+
+def _column(chart: charts.Chart, column: charts.Column) -> str:
+    bars = [f'<rect class="bar {css}" x="{x}" y="{y}" width="{width}" height="{height}"/>' for x, y, width, height, css in column.bars]
+    hit = f'<rect class="hit" x="{column.x}" y="{chart.top}" width="{column.width}" height="{chart.plot}"/>'
+    return f'<g class="day"><title>{escape(column.title)}</title>{hit}{"".join(bars)}</g>'
+
+
+_CELL = '<td class="num">{}</td>'
+
+
+@register.filter
+def table_rows(chart: charts.Chart) -> SafeString:
+    """The numbers of a chart as rows of a table."""
+    rows = [
+        f'<tr><th scope="row">{escape(label)}</th>{"".join([_CELL.format(cell) for cell in cells])}</tr>' for label, cells in chart.rows
+    ]
+    return mark_safe("".join(rows))  # noqa: S308 (as above)
 
 
 def _series(pairs: Sequence[tuple[str, Sequence[int]]]) -> list[charts.Series]:

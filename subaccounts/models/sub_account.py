@@ -4,7 +4,6 @@ from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models.functions import Upper
-from django.urls import reverse
 from django.utils.functional import cached_property
 from django_tenants.models import DomainMixin, TenantMixin
 
@@ -13,6 +12,7 @@ from agency.models import Agency, Membership, User
 from credits.models import Wallet
 from kit import clock
 from kit.ids import uuid7
+from kit.links import url_of
 
 
 class SubAccountQuerySet(models.QuerySet["SubAccount"]):
@@ -129,7 +129,7 @@ class SubAccount(TenantMixin):
 
     def get_absolute_url(self) -> str:
         """Its page in the agency's dashboard."""
-        return reverse("sub_account", args=[self.public_id], urlconf=settings.ROOT_URLCONF)
+        return url_of("sub_account", self.public_id, urlconf=settings.ROOT_URLCONF)
 
     @property
     def contact_name(self) -> str:

@@ -3,11 +3,13 @@
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 import time_machine
 from django.template import Context, Template
 from django.test import RequestFactory
+from django.urls import NoReverseMatch, reverse
 
 from kit.charts import Series, bars, lines, spark
 
@@ -127,6 +129,14 @@ def test_what_a_person_typed_is_escaped() -> None:
     assert "<script>" not in render(source, x=nasty, request=request, points=[(nasty, 1)])
 
 
+def test_an_address_of_a_list_is_what_url_says() -> None:
+    for number in (1, 2):
+        id = UUID(int=number)
+        assert render("{% url_of 'client_credits' id %}", id=id) == reverse("client_credits", args=[id])
+    with pytest.raises(NoReverseMatch):
+        render("{% url_of 'no_such_page' id %}", id=UUID(int=1))
+
+
 def test_browsers_are_named() -> None:
     edge = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/149.0 Safari/537.36 Edg/149.0"
 
@@ -163,6 +173,26 @@ def test_a_chart_brings_its_words_and_its_table() -> None:
     assert "18 Nov to 20 Nov. In total: Acme 1,503, Koala 4 credits." in page
     assert '<td class="num">1,500</td>' in page
     assert "style=" not in page
+
+
+def test_bars_are_drawn_as_they_are_measured_and_what_a_person_typed_is_escaped() -> None:
+    nasty = "<script>&"
+    source = "{% stacked_bars labels series 'Use' %}"
+    page = render(source, labels=[nasty, "Tue"], series=[(nasty, [3, 0]), ("Koala", [1, 2.5])])
+    chart = bars([nasty, "Tue"], [Series(nasty, [3, 0], 0), Series("Koala", [1, 2.5], 1)], title="Use")
+
+    assert "<script>" not in page
+    assert page.count('<rect class="bar ') == sum(len(column.bars) for column in chart.columns) == 3
+    for bar in (bar for column in chart.columns for bar in column.bars):
+        assert f'<rect class="bar {bar.css}" x="{bar.x}" y="{bar.y}" width="{bar.width}" height="{bar.height}"/>' in page
+    assert "<title>&lt;script&gt;&amp;\n&lt;script&gt;&amp;: 3\nKoala: 1</title>" in page
+    assert '<tr><th scope="row">Tue</th><td class="num">0</td><td class="num">2.5</td></tr>' in page
+
+
+def test_a_sparkline_reaches_from_edge_to_edge() -> None:
+    assert spark([0, 5, 10]) == "M0.0,22.0 L50.0,12.0 L100.0,2.0"
+    assert 'aria-label="Use &amp; more"' in render("{% sparkline values label %}", values=[1, 2], label="Use & more")
+    assert 'aria-hidden="true"' in render("{% sparkline values %}", values=[1, 2])
 
 
 def test_lines_and_sparklines_of_nothing_are_empty() -> None:
