@@ -283,6 +283,9 @@ def pages(figures: Figures, agency: Any) -> None:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
+    from config import web_server
+
+    web_server.settle()
     browser = visitor(agency)
     for name, address, budget in addresses(agency):
         for _ in range(WARM_UP):
