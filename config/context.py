@@ -36,6 +36,7 @@ AGENCY_SECTIONS: tuple[Row, ...] = (
     ("Home", "home", "agency_home", Can.SEE_AGENCY),
     ("Notices", "bell", "notices", Can.SEE_AGENCY),
     ("Sub-accounts", "building-office-2", "sub_account_list", Can.SEE_AGENCY),
+    ("Users", "users", "user_list", Can.MANAGE_TEAM),
     ("Credits", "circle-stack", "credits_home", Can.SEE_CREDITS),
     ("Plan", "credit-card", "plan", Can.MANAGE_PLAN),
     ("Settings", "cog-6-tooth", "agency_settings", Can.MANAGE_AGENCY),

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from credits.views import grants, prices
-from subaccounts.views import alerts, allocation, credits, detail, entering, home, limit, list, opening, suspension
+from subaccounts.views import alerts, allocation, credits, detail, entering, home, limit, list, opening, people, suspension
 
 urlpatterns = [
     path("home/", home.agency_home, name="agency_home"),
@@ -24,4 +24,6 @@ urlpatterns = [
     path("sub-accounts/<uuid:public_id>/suspension/", suspension.suspension, name="suspension"),
     path("sub-accounts/<uuid:public_id>/restoration/", suspension.restoration, name="restoration"),
     path("sub-accounts/<uuid:public_id>/enter/", entering.sub_account_enter, name="sub_account_enter"),
+    path("users/", people.user_list, name="user_list"),
+    path("users.csv", people.user_list_csv, name="user_list_csv"),
 ]
