@@ -38,6 +38,7 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "forget tokens between hosts": ("subaccounts.tasks.forget_hops", crontab(hour="3", minute="40")),
     "tell of low balances and limits": ("subaccounts.tasks.tell_alerts", 60),
     "look for unusual use": ("subaccounts.tasks.look_for_spikes", 600),
+    "deliver webhooks": ("billing.tasks.deliver_webhooks", 5),
     "keep spare workspaces": ("subaccounts.tasks.keep_spares", 60),
 }
 # A look that nobody had time for is not worth having later; a nightly one is, for some hours.

@@ -351,6 +351,11 @@ STARTER_CREDITS = env.number("STARTER_CREDITS", 100)
 TRIAL_DAYS = env.number("TRIAL_DAYS", 14)
 TRIAL_POOL_CREDITS = env.number("TRIAL_POOL_CREDITS", 1000)
 # How long a process may keep its answer to "whose host is this?" (subaccounts/hosts.py).
+# Where outgoing webhooks may go: https on the public Internet; in development plain http and this machine as well. An operator
+# whose receivers live in a network of their own names it (comma separated, for instance 10.1.0.0/16).
+WEBHOOK_SCHEMES = ("https",) if PRODUCTION else ("https", "http")
+WEBHOOK_PRIVATE_NETWORKS = env.text("WEBHOOK_PRIVATE_NETWORKS", "127.0.0.1/32" if DEBUG else "-").replace("-", "").split(",")
+WEBHOOK_PRIVATE_NETWORKS = [network.strip() for network in WEBHOOK_PRIVATE_NETWORKS if network.strip()]
 HOST_CACHE_SECONDS = env.number("HOST_CACHE_SECONDS", 0 if TESTING else 3)
 SPARE_WORKSPACES = env.number("SPARE_WORKSPACES", 0 if TESTING else 5)
 ASSIST_SECONDS = 1800

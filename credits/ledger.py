@@ -237,6 +237,7 @@ def grant(
         at=now,
         by=by,
     )
+    posting.tell_granted(wallet, amount, source)
     return lot
 
 

@@ -23,7 +23,7 @@ from credits.refusals import (
     PoolLimitReached,
     WalletFull,
 )
-from kit import clock
+from kit import clock, events
 from kit.actor import Actor
 from kit.ids import uuid7
 
@@ -176,7 +176,16 @@ def move_whole(kind: str, source: Wallet, to: Wallet, amount: int, key: str, by:
     ids = [UUID(int=first_id.int + leg) for leg in range(len(legs))]
     entries = [move_lot(kind, id, lot, take, source, to, now, memo, sub_account_id) for id, (lot, take) in zip(ids, legs, strict=True)]
     write(entries, key=key, first_id=first_id, at=now, by=by)
+    if kind == Grant.ALLOCATION:
+        tell_granted(to, amount, Grant.ALLOCATION)
     return Posted(key, amount, first_id, False)
+
+
+def tell_granted(wallet: Wallet, amount: int, source: str) -> None:
+    """The event of units that came into a pool or a sub-account's wallet; `amount` in smallest steps."""
+    if wallet.agency_id is not None:
+        data = {"unit": wallet.unit_id, "amount": amount, "source": source}
+        events.publish("credits.granted", agency_id=wallet.agency_id, sub_account_id=sub_account_of(wallet), data=data)
 
 
 def legs_of(source: Wallet, amount: int, at: datetime, *, only_transferable: bool = False) -> list[tuple[Grant, int]]:

@@ -20,7 +20,7 @@ from agency.models import Agency, AlertRules, Category, Notice
 from agency.models.notice import TELLS_BALANCE
 from agency.notices import Word
 from credits.models import Crossing, LowBalance, PoolLimit, Threshold, Unit, Wallet
-from kit import clock
+from kit import clock, events
 from kit.units import in_words
 from subaccounts import credit_use
 from subaccounts.models import SubAccount
@@ -66,10 +66,17 @@ def _deal_with(model: type[Row], pk: int, told: Callable[[Row], None]) -> bool:
 def _tell_low_balance(low: LowBalance) -> None:
     if low.rearmed_at and not Threshold.objects.filter(wallet=low.wallet, audience=low.audience, at=low.threshold).exists():
         return  # it was not the balance that rose: somebody took the threshold away or set another, which has its own row
+    sub_account = _sub_account_of(low.wallet)
     if low.wallet.owner_kind == Wallet.AGENCY:
         _pool_is_low(low)
-    elif sub_account := _sub_account_of(low.wallet):
+    elif sub_account is not None:
         _wallet_is_low(low, sub_account)
+    else:
+        return
+    if low.audience == Threshold.AGENCY and low.wallet.agency_id is not None:
+        client = sub_account.public_id if sub_account else None
+        data = {"unit": low.wallet.unit_id, "balance": low.balance, "threshold": low.threshold}
+        events.publish("credits.low", agency_id=low.wallet.agency_id, sub_account_id=client, data=data)
 
 
 def _pool_is_low(low: LowBalance) -> None:
@@ -116,7 +123,13 @@ def _tell_crossing(crossing: Crossing) -> None:
     told(crossing, sub_account)
 
 
+def _tell_depleted(sub_account: SubAccount, *, unit: str, pool_pays: bool) -> None:
+    data = {"unit": unit, "pool_pays": pool_pays}
+    events.publish("credits.depleted", agency_id=sub_account.agency.public_id, sub_account_id=sub_account.public_id, data=data)
+
+
 def _fallback_started(crossing: Crossing, sub_account: SubAccount) -> None:
+    _tell_depleted(sub_account, unit=crossing.wallet.unit_id, pool_pays=True)
     unit, key, is_so = crossing.wallet.unit, f"fallback_started:{crossing.pk}", crossing.rearmed_at is None
     title = f"{sub_account.name}: own {unit.plural.lower()} used up"
     text = "Your pool pays for what it uses from now on." if is_so else "Your pool paid for a while; the client has units of its own again."
@@ -155,6 +168,7 @@ def stopped(sub_account: SubAccount) -> None:
     if notices.was_told(key, Notice.AGENCY) or notices.was_told(key, Notice.CLIENT):
         return
     with transaction.atomic():
+        _tell_depleted(sub_account, unit=credit_use.UNIT, pool_pays=False)
         text = "Neither its own units nor your pool could pay for an answer. Top it up, or raise what it may use of your pool."
         _tell_agency(sub_account, Category.STOPPED, key, f"{sub_account.name}: assistant stopped answering", text)
         text = f"A visitor was told that you cannot answer right now. {agency.name} knows and can change it."

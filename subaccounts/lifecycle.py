@@ -3,7 +3,7 @@
 from django.db import connection, transaction
 
 from agency import audit
-from kit import clock
+from kit import clock, events
 from kit.actor import Actor
 from kit.refusal import Refusal
 from subaccounts.models import SubAccount, Suspension
@@ -66,6 +66,7 @@ def suspend(*, sub_account: SubAccount, policy: str = Suspension.READ_ONLY, reas
         subject=sub_account.name,
         after={"policy": policy, "reason": reason, "note": note},
     )
+    _tell("sub_account.suspended", sub_account, suspension)
     _forget(sub_account)
     return suspension
 
@@ -88,8 +89,14 @@ def restore(*, sub_account: SubAccount, by: Actor) -> Suspension:
         subject=sub_account.name,
         before={"policy": suspension.policy, "reason": suspension.reason, "note": suspension.note},
     )
+    _tell("sub_account.restored", sub_account, suspension)
     _forget(sub_account)
     return suspension
+
+
+def _tell(type: str, sub_account: SubAccount, suspension: Suspension) -> None:
+    data = {"name": sub_account.name, "policy": suspension.policy, "reason": suspension.reason}
+    events.publish(type, agency_id=sub_account.agency.public_id, sub_account_id=sub_account.public_id, data=data)
 
 
 def _lock(sub_account: SubAccount, *, shared: bool) -> None:

@@ -15,7 +15,7 @@ from agency.access import Role
 from agency.models import Agency, Membership, Plan, User
 from credits import ledger
 from credits.models import Wallet
-from kit import clock, mail, passwords
+from kit import clock, events, mail, passwords
 from kit.actor import Actor, system
 from kit.refusal import Refusal
 from subaccounts import addresses, provisioning
@@ -184,6 +184,8 @@ def _open(agency: Agency, sub_account: SubAccount, *, by: Actor) -> None:
         after={"slug": sub_account.slug, "is_primary": sub_account.is_primary},
     )
     Domain.objects.create(domain=addresses.host_name(sub_account.slug), tenant=sub_account, is_primary=True)
+    data = {"name": sub_account.name, "address": addresses.own_url(sub_account)}
+    events.publish("sub_account.created", agency_id=agency.public_id, sub_account_id=sub_account.public_id, data=data)
 
 
 def _save_with_slug(row: Agency | SubAccount) -> None:

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import F
 
 from agency import audit
-from kit import clock
+from kit import clock, events
 from kit.actor import Actor
 from kit.refusal import Refusal
 from subaccounts import figures
@@ -52,6 +52,9 @@ def hear(*, sub_account: SubAccount, chatbot: Chatbot, contact: Contact, message
     if conversation is None:
         conversation = Conversation.objects.create(chatbot=chatbot, contact=contact, page_url=safe_url(page_url))
     message = _add(conversation, Message(public_id=public_id, role=Message.VISITOR, text=text))
+    if is_new:
+        data = {"conversation_id": str(conversation.public_id), "chatbot": chatbot.name, "page_url": conversation.page_url}
+        events.publish("conversation.started", agency_id=sub_account.agency.public_id, sub_account_id=sub_account.public_id, data=data)
     if conversation.status == Conversation.PERSON:
         _waiting(conversation)
     Contact.objects.filter(pk=contact.pk).update(last_seen_at=message.sent_at)

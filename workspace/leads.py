@@ -3,7 +3,7 @@
 from django.db import transaction
 
 from agency import audit
-from kit import clock
+from kit import clock, events
 from kit.actor import Actor
 from subaccounts import figures
 from subaccounts.models import SubAccount
@@ -27,6 +27,8 @@ def leave(*, sub_account: SubAccount, chatbot: Chatbot, contact: Contact, name: 
     lead.save()
     if earlier is None:
         figures.add(sub_account, leads=1)
+        data = {"lead_id": str(lead.public_id), "chatbot": chatbot.name, "name": name, "email": email, "phone": phone, "question": question}
+        events.publish("lead.created", agency_id=sub_account.agency.public_id, sub_account_id=sub_account.public_id, data=data)
     return lead
 
 
