@@ -24,6 +24,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare, salted_hmac
 
+from agency import strength
 from agency.alerting import Channel
 from agency.models import Agency, Category, Membership, User
 from agency.models.user import normal_address
@@ -65,7 +66,17 @@ def plain_name(value: str) -> str:
 # --- Signing up and in --------------------------------------------------------------------------------------------------
 
 
-class SignUpForm(account_forms.SignupForm):
+class Metered:
+    """A form that sets a password and shows how strong it is while it is typed."""
+
+    fields: dict[str, forms.Field]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        strength.metered(self.fields["password1"])
+
+
+class SignUpForm(Metered, account_forms.SignupForm):
     """Step one of opening an agency. A known address gets the same answer, and a mail that says so."""
 
     first_name = forms.CharField(label="First name", max_length=80, widget=forms.TextInput(attrs={"autocomplete": "given-name"}))
@@ -79,6 +90,16 @@ class SignUpForm(account_forms.SignupForm):
 
     def clean_last_name(self) -> str:
         return plain_name(self.cleaned_data["last_name"])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean()
+        if password := cleaned.get("password1"):
+            someone = User(email=cleaned.get("email", ""), first_name=cleaned.get("first_name", ""), last_name=cleaned.get("last_name", ""))
+            try:
+                strength.StrengthValidator().validate(password, someone)
+            except ValidationError as error:
+                self.add_error("password1", error)
+        return cleaned
 
     def validate_unique_email(self, value: str) -> str:
         address = normal_address(value)
@@ -120,7 +141,7 @@ class ResetPasswordForm(account_forms.ResetPasswordForm):
         return address
 
 
-class NewPasswordForm(account_forms.ResetPasswordKeyForm):
+class NewPasswordForm(Metered, account_forms.ResetPasswordKeyForm):
     """The last step of a reset. A change of password or address since the code was sent makes the code worthless."""
 
     def clean(self) -> dict[str, Any]:
@@ -136,7 +157,15 @@ def reset_mark(user: User) -> str:
     return salted_hmac("password reset", f"{user.pk}|{user.email}|{user.password}", algorithm="sha256").hexdigest()
 
 
-class FirstPasswordForm(account_forms.SetPasswordForm):
+class ChangePasswordForm(Metered, account_forms.ChangePasswordForm):
+    pass
+
+
+class SetPasswordForm(Metered, account_forms.SetPasswordForm):
+    pass
+
+
+class FirstPasswordForm(SetPasswordForm):
     """The password a person chooses in place of the generated one."""
 
     def clean_password1(self) -> str:

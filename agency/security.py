@@ -5,15 +5,16 @@ from typing import Any
 from allauth.account import signals as account
 from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.flows.login import record_authentication
-from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
 from allauth.mfa import signals as mfa
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.http import HttpRequest
 
 from agency import audit
 from agency.models import Agency, User
+from kit import clock
 from kit.requests import client_address
 
 RECORDED = [
@@ -50,8 +51,12 @@ def used_second_factor(request: HttpRequest) -> bool:
 
 
 def was_recent(request: HttpRequest) -> bool:
-    """Whether this person showed lately (`ACCOUNT_REAUTHENTICATION_TIMEOUT` seconds) in this session that it is them."""
-    return did_recently_reauthenticate(request)
+    """Whether this person showed in this session within `ACCOUNT_REAUTHENTICATION_TIMEOUT` seconds that it is them.
+
+    Signing in counts. A person who has neither password nor second factor can show nothing, so for them nothing is recent.
+    """
+    shown = [record["at"] for record in get_authentication_records(request, request.user)]
+    return bool(shown) and clock.now().timestamp() - max(shown) < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
 
 def _first_factor_made(sender: Any, *, request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:

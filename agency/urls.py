@@ -53,6 +53,13 @@ entrance: list[URLPattern] = [
     path(
         "password/reset/done/", opened("the end of a reset", account.password_reset_from_key_done), name="account_password_reset_completed"
     ),
+    path(
+        "password/strength/",
+        open_door("says how strong a password would be, also of somebody who signs up", unaudited="keeps nothing")(
+            entrance_views.password_strength
+        ),
+        name="password_strength",
+    ),
     path("password/first/", own("one's own password", entrance_views.first_password), name="first_password"),
     path("security/", own("one's own security", mfa.index), name="mfa_index"),
     path("security/confirm/", own("showing it is really you", account.reauthenticate), name="account_reauthenticate"),

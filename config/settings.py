@@ -209,6 +209,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
     {"NAME": "agency.forms.MaximumLengthValidator"},
+    {"NAME": "agency.strength.StrengthValidator"},
 ]
 if TESTING:
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -252,6 +253,8 @@ ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = 15 * 60
 ACCOUNT_FORMS = {
     "login": "agency.forms.SignInForm",
     "signup": "agency.forms.SignUpForm",
+    "change_password": "agency.forms.ChangePasswordForm",
+    "set_password": "agency.forms.SetPasswordForm",
     "reset_password": "agency.forms.ResetPasswordForm",
     "reset_password_from_key": "agency.forms.NewPasswordForm",
     "add_email": "agency.forms.ChangeEmailForm",

@@ -146,4 +146,5 @@ class Visitor(Client):
             session["_host"] = host
             if recent:
                 session[AUTHENTICATION_METHODS_SESSION_KEY] = [{"method": "password", "at": time.time()}]
+                session["account_authentication_methods_user"] = str(user.pk)
             session.save()

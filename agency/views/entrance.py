@@ -12,12 +12,25 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
 
-from agency import security
+from agency import security, strength
 from agency.forms import FindWorkspaceForm, FirstPasswordForm
 from agency.models import User
-from kit import mail
+from kit import mail, ratelimit
+from kit.refusal import Refusal
+from kit.requests import client_network
 from subaccounts import addresses, switching
+
+STRENGTHS_A_MINUTE = 120
+
+
+class TooManyEstimates(Refusal):
+    """A network asks for more estimates than people type passwords."""
+
+    code = "too_many_estimates"
+    status = 429
+    default_message = "Please wait a moment before you try more passwords."
 
 
 class SignInView(account_views.LoginView):
@@ -66,6 +79,19 @@ def first_password(request: HttpRequest) -> HttpResponse:
         update_session_auth_hash(request, user)
         return redirect("/")
     return render(request, "account/first_password.html", {"form": form})
+
+
+@require_POST
+@never_cache
+def password_strength(request: HttpRequest) -> HttpResponse:
+    """A piece of a form: how hard what was typed is to guess. Nothing of it is kept or logged."""
+    if not ratelimit.allow(f"strength:{client_network(request)}", STRENGTHS_A_MINUTE, 60):
+        raise TooManyEstimates()
+    password = request.POST.get("password1") or request.POST.get("password") or ""
+    words = [request.POST.get(name, "")[:254] for name in ("email", "first_name", "last_name")]
+    if request.user.is_authenticated:
+        words += strength.words_of(request.user)
+    return render(request, "account/_strength.html", {"estimate": strength.estimate(password, words) if password else None})
 
 
 def find_workspace(request: HttpRequest) -> HttpResponse:
