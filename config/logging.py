@@ -36,6 +36,7 @@ SECRET_VALUES: list[tuple[re.Pattern[str], str]] = [
         rf"\1{REDACTED}",
     ),
     (re.compile(r"(\w+://[^:/@\s]*):[^@\s/]+@"), rf"\1:{REDACTED}@"),
+    (re.compile(r"(/invitation/)[^/?#\s\"']+"), rf"\1{REDACTED}"),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), REDACTED),
 ]
 

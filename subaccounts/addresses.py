@@ -3,11 +3,12 @@
 import re
 
 from django.conf import settings
+from django.db import connection
 from django.utils.text import slugify
 
 from agency.models import Agency
 from kit.refusal import Refusal
-from subaccounts.models import SubAccount
+from subaccounts.models import Invitation, SubAccount
 
 SLUG_LENGTH = 40
 _KEPT_FOR_OURSELVES = """
@@ -36,13 +37,17 @@ class SlugTaken(Refusal):
 
 
 def check_slug(slug: str) -> None:
-    """Raises `BadSlug` when `slug` could never be a web address here, `SlugTaken` when somebody has it."""
+    """Raises `BadSlug` when `slug` could never be a web address here, `SlugTaken` when somebody has it or was promised it.
+
+    Until the transaction ends, whoever else asks for this very one waits.
+    """
     if len(slug) < 3 or len(slug) > SLUG_LENGTH:
         raise BadSlug(f"A web address has between 3 and {SLUG_LENGTH} characters.")
     if not _SHAPE.fullmatch(slug) or "--" in slug:
         raise BadSlug("Use small letters, digits and single hyphens between them, for instance acme-plumbing.")
     if is_reserved(slug):
         raise BadSlug(f"“{slug}” is kept for the platform itself. Choose another web address.")
+    _hold(slug)
     if is_taken(slug):
         raise SlugTaken(f"The web address “{slug}” is taken. Choose another one; nothing was opened.")
 
@@ -53,7 +58,22 @@ def is_reserved(slug: str) -> bool:
 
 
 def is_taken(slug: str) -> bool:
-    return SubAccount.objects.filter(slug=slug).exists() or Agency.objects.filter(slug=slug).exists()
+    """Whether a workspace or an agency has it, or an open invitation promises it."""
+    return bool(_taken_of([slug]))
+
+
+def _taken_of(slugs: list[str]) -> set[str]:
+    return {
+        *SubAccount.objects.filter(slug__in=slugs).values_list("slug", flat=True),
+        *Agency.objects.filter(slug__in=slugs).values_list("slug", flat=True),
+        *Invitation.objects.open().opening().filter(opens__slug__in=slugs).values_list("opens__slug", flat=True),
+    }
+
+
+def _hold(slug: str) -> None:
+    """An invitation is no row of the table whose column is unique, so asking and taking have to be one step."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('slug ' || %s, 0))", [slug])
 
 
 def suggest_slug(name: str) -> str:
@@ -62,8 +82,7 @@ def suggest_slug(name: str) -> str:
     if len(base) < 3:
         return ""
     candidates = [base, *(f"{base}-{number}" for number in range(2, 100))]
-    taken = set(SubAccount.objects.filter(slug__in=candidates).values_list("slug", flat=True))
-    taken |= set(Agency.objects.filter(slug__in=candidates).values_list("slug", flat=True))
+    taken = _taken_of(candidates)
     return next((slug for slug in candidates if slug not in taken and not is_reserved(slug)), "")
 
 

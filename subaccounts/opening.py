@@ -18,8 +18,8 @@ from credits.models import Wallet
 from kit import clock, events, mail, passwords
 from kit.actor import Actor, system
 from kit.refusal import Refusal
-from subaccounts import addresses, provisioning
-from subaccounts.models import Access, Domain, SubAccount
+from subaccounts import addresses, provisioning, reach
+from subaccounts.models import Access, Domain, Invitation, SubAccount
 
 FIRST_PLAN = "starter"
 FIRST_PASSWORD_DAYS = 7
@@ -103,6 +103,7 @@ def open_sub_account(
     postal_code: str = "",
     description: str = "",
     has_login: bool = True,
+    is_white_label: bool = False,
     key: UUID | None = None,
 ) -> Opened:
     """A client of `agency` with workspace, wallets, starter credits and, with `has_login`, a Subaccount Admin and their mailed password.
@@ -116,10 +117,10 @@ def open_sub_account(
     public_id = uuid5(agency.public_id, str(key)) if key else None
     if public_id and (before := SubAccount.objects.filter(public_id=public_id).first()):
         return Opened(before, is_new=False)
-    _check_limit(agency)
+    check_limit(agency)
     addresses.check_slug(slug)
     if first:
-        _check_email(agency, email)
+        check_email(agency, email)
     sub_account = SubAccount(
         agency=agency,
         name=business_name or f"{first_name} {last_name}".strip(),
@@ -132,6 +133,7 @@ def open_sub_account(
         state=state,
         postal_code=postal_code,
         description=description,
+        is_white_label=is_white_label,
     )
     if public_id:
         sub_account.public_id = public_id
@@ -144,10 +146,20 @@ def open_sub_account(
 
 
 def slots_left(agency: Agency) -> int | None:
-    """How many more clients the plan allows; None is any number."""
+    """How many more clients the plan allows; None is any number. One that is invited has its place already."""
     if agency.max_sub_accounts is None:
         return None
-    return max(0, agency.max_sub_accounts - SubAccount.objects.of(agency).clients().ready().count())
+    invited = Invitation.objects.open().opening().filter(agency=agency).count()
+    return max(0, agency.max_sub_accounts - SubAccount.objects.of(agency).clients().ready().count() - invited)
+
+
+def check_limit(agency: Agency) -> None:
+    """Raises `SubAccountLimitReached`. With the agency's row locked, of several at once none can slip past the count."""
+    if slots_left(agency) == 0:
+        raise SubAccountLimitReached(
+            f"Your {agency.plan.name} plan includes {agency.max_sub_accounts} sub-accounts and all are in use or promised"
+            " by an open invitation. Nothing was opened."
+        )
 
 
 def _first_plan() -> Plan:
@@ -157,15 +169,8 @@ def _first_plan() -> Plan:
     return plan
 
 
-def _check_limit(agency: Agency) -> None:
-    """The agency's row is locked, so of several openings at once none can slip past the count."""
-    if slots_left(agency) == 0:
-        raise SubAccountLimitReached(
-            f"Your {agency.plan.name} plan includes {agency.max_sub_accounts} sub-accounts and all are in use. Nothing was opened."
-        )
-
-
-def _check_email(agency: Agency, email: str) -> None:
+def check_email(agency: Agency, email: str) -> None:
+    """Raises `EmailKnown` when a client of this agency signs in with the address already."""
     if User.objects.known_as(email, realm=agency) is not None:
         raise EmailKnown(f"{email} already signs in to one of your sub-accounts. Use another address, or open this one without a login.")
 
@@ -183,6 +188,7 @@ def _open(agency: Agency, sub_account: SubAccount, *, by: Actor) -> None:
         subject=sub_account.name,
         after={"slug": sub_account.slug, "is_primary": sub_account.is_primary},
     )
+    reach.follow(sub_account)
     Domain.objects.create(domain=addresses.host_name(sub_account.slug), tenant=sub_account, is_primary=True)
     data = {"name": sub_account.name, "address": addresses.own_url(sub_account)}
     events.publish("sub_account.created", agency_id=agency.public_id, sub_account_id=sub_account.public_id, data=data)

@@ -7,6 +7,7 @@ from typing import Protocol
 from django.conf import settings
 from django.urls import reverse
 
+from subaccounts.models import SubAccount
 from whitelabel.theme import PLATFORM_ACCENT, Theme, theme
 
 
@@ -15,6 +16,9 @@ class Site(Protocol):
 
     @property
     def kind(self) -> str: ...
+
+    @property
+    def sub_account(self) -> SubAccount | None: ...
 
 
 @dataclass(frozen=True)
@@ -54,5 +58,7 @@ def platform_brand() -> Brand:
 
 
 def brand_for(site: Site | None) -> Brand:
-    """The brand of one host. Every host wears the platform's until its agency has a brand of its own."""
+    """The brand of one host. A white-labelled workspace wears its agency's name, every other host the platform's."""
+    if site is not None and site.sub_account is not None and site.sub_account.is_white_label:
+        return Brand(name=site.sub_account.agency.name, accent=settings.PLATFORM_ACCENT)
     return platform_brand()

@@ -1,13 +1,14 @@
 from typing import NoReturn
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models.functions import Upper
 from django.utils.functional import cached_property
 from django_tenants.models import DomainMixin, TenantMixin
 
-from agency.access import CLIENT_ROLES, Role
+from agency.access import AGENCY_ROLES, CLIENT_ROLES, Role
 from agency.models import Agency, Membership, User
 from credits.models import Wallet
 from kit import clock
@@ -259,11 +260,25 @@ class AccessToAll(models.Model):
         return f"{self.user} in all of {self.agency}"
 
 
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def unsettled(self) -> "InvitationQuerySet":
+        """Neither accepted nor revoked; some of them may have expired."""
+        return self.filter(accepted_at=None, revoked_at=None)
+
+    def open(self) -> "InvitationQuerySet":
+        return self.unsettled().filter(expires_at__gt=clock.now())
+
+    def opening(self) -> "InvitationQuerySet":
+        """Those that open a sub-account."""
+        return self.filter(opens__isnull=False)
+
+
 class Invitation(models.Model):
     """A link that lets one address in with one role, once, for seven days. Only a hash of its token is stored.
 
     A client's role comes with `sub_accounts` or (`covers_all`) all of them, or with `opens`: what the new sub-account will be
-    (the arguments of `opening.open_sub_account`), which counts towards the plan's limit while the invitation is open.
+    (arguments of `opening.open_sub_account`), which counts towards the plan's limit while the invitation is open. `invited_in` is
+    the sub-account whose own people invited; `former_hashes` are of links that a newer one replaced.
     """
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
@@ -273,23 +288,34 @@ class Invitation(models.Model):
     covers_all = models.BooleanField(default=False)
     sub_accounts = models.ManyToManyField(SubAccount, related_name="invitations")
     opens = models.JSONField(null=True)
+    invited_in = models.ForeignKey(SubAccount, null=True, on_delete=models.CASCADE, related_name="+")
     invited_by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     created_at = models.DateTimeField(default=clock.now)
     token_hash = models.CharField(max_length=64, unique=True)
+    former_hashes = ArrayField(models.CharField(max_length=64), default=list, db_default=[])
     sent_at = models.DateTimeField(default=clock.now)
     expires_at = models.DateTimeField()
     accepted_at = models.DateTimeField(null=True)
     accepted_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    revoked_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True, help_text="For one that expired, the moment it did, once that is written down.")
+
+    objects = InvitationQuerySet.as_manager()
 
     class Meta:
         constraints = [
+            # Among those of one sub-account's people, and among the agency's own: neither learns of the other's.
             models.UniqueConstraint(
-                fields=["agency", "email"], condition=models.Q(accepted_at=None, revoked_at=None), name="invitation_one_open_per_address"
+                fields=["agency", "email", "invited_in"],
+                condition=models.Q(accepted_at=None, revoked_at=None),
+                nulls_distinct=False,
+                name="invitation_one_unsettled",
             ),
             models.CheckConstraint(condition=~models.Q(role=Role.OWNER), name="invitation_never_owner"),
         ]
-        indexes = [models.Index(fields=["agency", "-id"], name="invitation_newest")]
+        indexes = [
+            models.Index(fields=["agency", "-id"], name="invitation_newest"),
+            GinIndex(fields=["former_hashes"], name="invitation_former_links"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.email} to {self.agency}"
@@ -297,6 +323,33 @@ class Invitation(models.Model):
     @property
     def is_open(self) -> bool:
         return self.accepted_at is None and self.revoked_at is None and clock.now() < self.expires_at
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether its seven days were over before anybody accepted or revoked it."""
+        return self.accepted_at is None and (self.revoked_at or clock.now()) >= self.expires_at
+
+    @property
+    def is_for_team(self) -> bool:
+        """Whether it leads into the agency's team, not into a client's workspace."""
+        return self.role in AGENCY_ROLES
+
+    @property
+    def realm(self) -> Agency | None:
+        """Where the person is known by their address: the platform's realm for the team, the agency's for its clients."""
+        return None if self.is_for_team else self.agency
+
+    @property
+    def reach(self) -> str:
+        """What it leads to, in words. Asks for `sub_accounts`, which lists fetch beforehand."""
+        if self.opens is not None:
+            return f"New sub-account {self.opens['business_name']}"
+        if self.covers_all:
+            return "All sub-accounts"
+        names = [sub_account.name for sub_account in self.sub_accounts.all()]
+        if names:
+            return ", ".join(names)
+        return "No sub-accounts" if self.role == Role.MEMBER else "The agency"
 
 
 class DailyFigures(models.Model):
@@ -364,11 +417,12 @@ class Hop(models.Model):
 
     SWITCH = "switch"
     RETURN = "return"
+    JOIN = "join"
 
     token_hash = models.CharField(max_length=64, primary_key=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE)
     host = models.CharField(max_length=253)
-    purpose = models.CharField(max_length=12, choices=[(SWITCH, SWITCH), (RETURN, RETURN)])
+    purpose = models.CharField(max_length=12, choices=[(SWITCH, SWITCH), (RETURN, RETURN), (JOIN, JOIN)])
     nonce_hash = models.CharField(max_length=64)
     created_at = models.DateTimeField(default=clock.now)
     expires_at = models.DateTimeField()
