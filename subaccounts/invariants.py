@@ -37,7 +37,7 @@ def sub_accounts_are_whole() -> Iterator[str]:
 
 @invariant("every agency has one Owner and one primary sub-account")
 def agencies() -> Iterator[str]:
-    counted = Agency.objects.annotate(
+    counted = Agency.objects.filter(purged_at=None).annotate(
         owners=Count("memberships", filter=Q(memberships__role="owner"), distinct=True),
         primaries=Count("sub_accounts", filter=Q(sub_accounts__is_primary=True), distinct=True),
     )

@@ -25,6 +25,7 @@ class Agency(models.Model):
     clients_need_mfa = models.BooleanField(default=False, db_default=False)
     audit_kept_days = models.PositiveIntegerField(null=True, blank=True, help_text="Empty keeps the audit log for ever.")
     deleted_at = models.DateTimeField(null=True, blank=True, help_text="Since then nobody gets in; its Owner can restore it for 30 days.")
+    purged_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then only its books are left.")
     created_at = models.DateTimeField(default=clock.now)
 
     def __str__(self) -> str:

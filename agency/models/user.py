@@ -6,6 +6,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.crypto import salted_hmac
 
 from agency.models.agency import Agency
 from kit import clock
@@ -65,6 +66,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(default=False)
     must_change_password = models.BooleanField(default=False)
     initial_password_expires_at = models.DateTimeField(null=True, blank=True)
+    sessions_ended = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="How often all of their sessions were ended; no session outlives a change of it."
+    )
     date_joined = models.DateTimeField(default=clock.now)
 
     objects = UserManager()
@@ -90,6 +94,13 @@ class User(AbstractBaseUser, PermissionsMixin):
         """The generated password was never changed and its seven days are over: it opens nothing any more."""
         expires_at = self.initial_password_expires_at
         return self.must_change_password and expires_at is not None and expires_at <= clock.now()
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What every session of theirs is compared with on every request."""
+        mark: str = super()._get_session_auth_hash(secret)  # type: ignore[misc]  # (Django's own, which its stubs leave out)
+        if not self.sessions_ended:
+            return mark
+        return salted_hmac("canopy.sessions", f"{mark}:{self.sessions_ended}", secret=secret, algorithm="sha256").hexdigest()
 
     def choose_password(self, password: str) -> None:
         """Set and save a password the person chose; a generated one is settled by it. Every other session ends with its hash."""

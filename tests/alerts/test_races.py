@@ -55,8 +55,9 @@ def agency(transactional_db: None) -> Iterator[Agency]:
     """An agency in rows that other connections see, whose pool fell below its threshold forty times."""
     LowBalance.objects.filter(noticed_at=None).update(noticed_at=clock.now())  # what other tests have left is not swept here
     owner = User.objects.create_user(email="races@alerts.example")
-    made = Agency.objects.create(name="Races", slug="alert-races", plan=Plan.objects.first())
-    Membership.objects.create(agency=made, user=owner, role="owner")
+    with transaction.atomic():
+        made = Agency.objects.create(name="Races", slug="alert-races", plan=Plan.objects.first())
+        Membership.objects.create(agency=made, user=owner, role="owner")
     ledger.open_wallets(Wallet.AGENCY, made.public_id)
     give(made.pool("credit"), 100)
     alert_below(made.pool("credit"), 50)
