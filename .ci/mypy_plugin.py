@@ -20,6 +20,8 @@ REQUEST_TYPES: dict[str, str] = {
     "membership": "agency.models.agency.Membership",
     "agency": "agency.models.agency.Agency",
     "assist": "subaccounts.models.sub_account.Assist",
+    "auth": "agency.models.api_key.ApiKey",
+    "sub_account": "",
     "capabilities": "",
     "htmx": "",
 }

@@ -92,6 +92,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "subaccounts.middleware.HostMiddleware",
     "csp.middleware.CSPMiddleware",
+    "kit.requests.NoCookiesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "subaccounts.middleware.SessionStampMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -361,6 +362,11 @@ WEBHOOK_PRIVATE_NETWORKS = env.text("WEBHOOK_PRIVATE_NETWORKS", "127.0.0.1/32" i
 WEBHOOK_PRIVATE_NETWORKS = [network.strip() for network in WEBHOOK_PRIVATE_NETWORKS if network.strip()]
 HOST_CACHE_SECONDS = env.number("HOST_CACHE_SECONDS", 0 if TESTING else 3)
 SPARE_WORKSPACES = env.number("SPARE_WORKSPACES", 0 if TESTING else 5)
+# Per key; without a key that works, per network.
+API_READS_PER_MINUTE = env.number("API_READS_PER_MINUTE", 600)
+API_WRITES_PER_MINUTE = env.number("API_WRITES_PER_MINUTE", 120)
+API_FAILURES_PER_MINUTE = env.number("API_FAILURES_PER_MINUTE", 60)
+API_LARGEST_BODY = 262_144
 ASSIST_SECONDS = 1800
 HOP_SECONDS = 60
 

@@ -6,7 +6,7 @@ from django.urls import include, path
 from agency.urls import entrance
 from agency.urls import platform as agency_pages
 from billing.urls import platform as billing_pages
-from config import mailbox
+from config import api, mailbox
 from config.design import design
 from config.landing import landing
 
@@ -16,6 +16,7 @@ handler404 = "config.errors.page_not_found"
 handler500 = "config.errors.server_error"
 
 urlpatterns = [
+    path("api/v1/", include((api.urlpatterns, "api"))),
     path("", landing, name="landing"),
     path("", include("whitelabel.urls")),
     path("", include("subaccounts.urls")),

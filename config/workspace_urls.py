@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from agency.urls import entrance
+from config import api
 
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.permission_denied"
@@ -10,6 +11,7 @@ handler404 = "config.errors.page_not_found"
 handler500 = "config.errors.server_error"
 
 urlpatterns = [
+    path("api/v1/", include((api.urlpatterns, "api"))),
     path("", include("subaccounts.workspace_urls")),
     path("", include("whitelabel.urls")),
     path("", include("workspace.urls")),

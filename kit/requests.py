@@ -5,6 +5,8 @@ import json
 import re
 import time
 from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
 from uuid import uuid4
 
 import redis
@@ -20,6 +22,7 @@ log = structlog.get_logger("canopy.requests")
 
 Next = Callable[[HttpRequest], HttpResponse]
 
+API = "/api/"
 OUTAGES = (OperationalError, InterfaceError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 RETRY_AFTER_SECONDS = 5
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
@@ -125,6 +128,18 @@ def _who(request: HttpRequest) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
+class NoCookiesMiddleware:
+    """Before the sessions: a program comes in with its key. What a browser sends along counts nothing there."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info.startswith(API):
+            request.META.pop("HTTP_COOKIE", None)
+        return self.get_response(request)
+
+
 class RefusalMiddleware:
     """Innermost: a refusal becomes its status with a page, or problem+json for a program; an outage becomes 503.
 
@@ -171,12 +186,23 @@ def outage(request: HttpRequest, exception: BaseException) -> HttpResponse:
 
 
 def problem(refusal: Refusal) -> HttpResponse:
-    body = {"type": "about:blank", "title": refusal.message, "status": refusal.status, "code": refusal.code, "detail": refusal.message}
-    return HttpResponse(json.dumps(body), status=refusal.status, content_type="application/problem+json")
+    """A refusal as RFC 9457 problem+json. `fields` of a refusal become `errors`, `headers` headers."""
+    title = HTTPStatus(refusal.status).phrase
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title,
+        "status": refusal.status,
+        "code": refusal.code,
+        "detail": refusal.message,
+    }
+    if fields := getattr(refusal, "fields", None):
+        body["errors"] = [{"field": field, "message": message} for field, message in fields.items()]
+    headers = getattr(refusal, "headers", {})
+    return HttpResponse(json.dumps(body), status=refusal.status, content_type="application/problem+json", headers=headers)
 
 
 def wants_json(request: HttpRequest) -> bool:
-    if request.path_info.startswith("/api/") or request.headers.get("HX-Request") == "true":
+    if request.path_info.startswith(API) or request.headers.get("HX-Request") == "true":
         return True
     accepts = request.headers.get("Accept", "")
     return "json" in request.headers.get("Content-Type", "") or ("json" in accepts and "text/html" not in accepts)
