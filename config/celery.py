@@ -30,6 +30,7 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "deliver the outbox": ("kit.tasks.deliver_outbox", 30),
     "forget settled outbox messages": ("kit.tasks.purge_outbox", crontab(hour="3", minute="10")),
     "forget sessions that are over": ("agency.tasks.forget_sessions", crontab(hour="3", minute="20")),
+    "forget audit records past their time": ("agency.tasks.forget_audit_records", crontab(hour="3", minute="50")),
     "expire grants and holds": ("credits.tasks.expire_due", 300),
     "fold the use of credits into totals": ("subaccounts.tasks.fold_credit_use", 60),
     "open the ledger's coming months": ("credits.tasks.open_months", crontab(hour="2", minute="50")),

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q
 
 from credits.models import COMMON_USES, Entry, Grant, Wallet
-from kit.ids import least_of, moment_of
+from kit import looks
+from kit.ids import moment_of
 
 PAGE = 50
 # How many rows a page looks at where no index finds all that is asked for: one or two milliseconds. Lines of one client or contact lie
@@ -130,11 +131,11 @@ def page(agency_id: UUID, wish: Wish, *, before: UUID | None = None, after: UUID
     """
     search = _search(agency_id, wish)
     if after is not None:
-        found, reached = _look(search, after, size, reach=search.reach, upwards=True)
+        found, reached = looks.look(search, after, size, upwards=True)
         if reached is not None:
             return Page(_lines(found[::-1], search), found[0].pk if found else after, found[-1].pk if len(found) == size else reached)
         before = None
-    found, reached = _look(search, before, size, reach=search.reach)
+    found, reached = looks.look(search, before, size)
     newer = found[0].pk if found and before is not None else None
     looked_back_to = moment_of(reached) if reached is not None and len(found) < size else None
     return Page(_lines(found, search), reached, newer, looked_back_to)
@@ -149,7 +150,7 @@ def every(agency_id: UUID, wish: Wish, *, chunk: int = CHUNK) -> Iterator[Line]:
     search = _search(agency_id, wish)
     cursor: UUID | None = None
     while True:
-        found, cursor = _look(search, cursor, chunk, reach=CHUNK_REACH)
+        found, cursor = looks.look(search, cursor, chunk, reach=CHUNK_REACH)
         yield from _lines(found, search)
         if cursor is None:
             return
@@ -166,54 +167,21 @@ def of_wallet(wallet: Wallet, *, before: int | None = None, size: int = PAGE) ->
 # --- How ----------------------------------------------------------------------------------------------------------------
 
 
-_LOOK = """
-SELECT * FROM (
-    SELECT credits_entry.*, {wanted} AS is_wanted, row_number() OVER (ORDER BY id {order}) AS place
-    FROM public.credits_entry WHERE {found_by} ORDER BY id {order} LIMIT {reach}
-) AS looked WHERE is_wanted OR place = {reach} ORDER BY id {order} LIMIT {most}
-"""
 _OF_POOL = "(from_wallet_id = ANY(%s::uuid[]) OR to_wallet_id = ANY(%s::uuid[]))"
 _OF_OWN = "(from_sequence IS NOT NULL AND from_wallet_id <> ALL(%s::uuid[]) OR to_sequence IS NOT NULL AND to_wallet_id <> ALL(%s::uuid[]))"
 
 
 @dataclass
-class _Conditions:
-    """Conditions that all hold, with their parameters."""
-
-    texts: list[str] = field(default_factory=list)
-    params: list[Any] = field(default_factory=list)
-
-    def add(self, text: str, *params: Any) -> None:
-        self.texts.append(text)
-        self.params += params
-
-    def __str__(self) -> str:
-        return " AND ".join(self.texts) or "true"
-
-
-@dataclass
-class _Search:
-    """`found_by` is what one index finds, in the order of ids; `wanted` is what is asked of each row it finds."""
-
-    pools: list[UUID]
-    wallet: str
-    found_by: _Conditions
-    wanted: _Conditions
-    are_far_apart: bool = False
-
-    @property
-    def reach(self) -> int:
-        return REACH // FAR_APART if self.are_far_apart else REACH
+class _Search(looks.Search):
+    pools: list[UUID] = field(default_factory=list)
+    wallet: str = ""
 
 
 def _search(agency_id: UUID, wish: Wish) -> _Search:
     pools = list(Wallet.objects.filter(owner_kind=Wallet.AGENCY, owner_id=agency_id).values_list("pk", flat=True))
-    search = _Search(pools, wish.wallet, _Conditions(), _Conditions())
+    search = _Search(Entry, REACH, pools=pools, wallet=wish.wallet)
     search.found_by.add("agency_id = %s", agency_id)
-    if wish.since is not None:
-        search.found_by.add("id >= %s", least_of(wish.since))
-    if wish.until is not None:
-        search.found_by.add("id < %s", least_of(wish.until))
+    search.found_by.between(wish.since, wish.until)
     # In the order in which their indexes find fewer rows; the first of them is used.
     indexed: list[tuple[str, Any]] = [
         ("contact = %s", wish.contact),
@@ -222,7 +190,7 @@ def _search(agency_id: UUID, wish: Wish) -> _Search:
         ("sub_account_id = %s", wish.client),
     ]
     asked = [(text, value) for text, value in indexed if value]
-    search.are_far_apart = bool(asked)
+    search.reach = REACH // FAR_APART if asked else REACH
     for text, value in asked[:1]:
         search.found_by.add(text, value)
     for text, value in asked[1:]:
@@ -236,24 +204,6 @@ def _search(agency_id: UUID, wish: Wish) -> _Search:
     if wish.wallet:
         search.wanted.add(_OF_POOL if wish.wallet == POOL else _OF_OWN, pools, pools)
     return search
-
-
-def _look(search: _Search, cursor: UUID | None, size: int, *, reach: int, upwards: bool = False) -> tuple[list[Entry], UUID | None]:
-    """The next entries that are wanted, at most `size` among at most `reach` rows, and the id to go on from: None at the end.
-
-    The last row within reach comes back whether it is wanted or not, for it says where the look ended.
-    """
-    reach = reach if search.wanted.texts else size + 1
-    found_by = _Conditions([*search.found_by.texts], [*search.found_by.params])
-    if cursor is not None:
-        found_by.add("id > %s" if upwards else "id < %s", cursor)
-    # Every part is written here; what came from outside is a parameter.
-    sql = _LOOK.format(wanted=search.wanted, found_by=found_by, order="ASC" if upwards else "DESC", reach=reach, most=size + 1)
-    rows: list[Any] = list(Entry.objects.raw(sql, [*search.wanted.params, *found_by.params]))
-    wanted = [row for row in rows if row.is_wanted]
-    if len(wanted) > size:
-        return wanted[:size], wanted[size - 1].pk
-    return wanted, rows[-1].pk if rows and rows[-1].place == reach else None
 
 
 def _lines(entries: Sequence[Entry], search: _Search) -> list[Line]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from agency import deeds
 from agency.models import Agency, AuditRecord
 from credits import statement
 from credits.models import Entry
@@ -14,55 +15,6 @@ from subaccounts.models import SubAccount
 SHOWN = 12
 READ = 60
 
-DEEDS = {
-    "agency.opened": "opened the agency",
-    "sub_account.opened": "opened {subject}",
-    "sub_account.edited": "changed the details of {subject}",
-    "sub_account.suspended": "suspended {subject}",
-    "sub_account.restored": "restored {subject}",
-    "access.granted": "gave access to {subject}",
-    "assist.begun": "entered {subject}",
-    "assist.ended": "left {subject}",
-    "assist.refused": "was refused entry to {subject}",
-    "agency.changed": "changed the agency's settings",
-    "plan.chosen": "chose the {subject} plan",
-    "member.joined": "added {subject} to the team",
-    "credits.allocated": "moved {subject} out of the pool",
-    "credits.reclaimed": "took back {subject}",
-    "credits.adjusted": "adjusted the {subject}",
-    "deal.added": "agreed on a rate: {subject}",
-    "deal.changed": "changed an agreed rate: {subject}",
-    "deal.deleted": "ended an agreed rate: {subject}",
-    "credits.moved": "moved {subject}",
-    "pool_policy.changed": "changed what {subject} may use of the pool",
-    "prices.changed": "changed the prices of {subject}",
-    "credit_alert.changed": "changed a credit alert",
-    "alerts.changed": "chose which alerts reach {subject}",
-    "alert_rules.changed": "changed who gets alerts and what counts as unusual use",
-    "session.refused": "had a copied session refused",
-    "chatbot.created": "made the chatbot {subject}",
-    "chatbot.changed": "changed the chatbot {subject}",
-    "chatbot.removed": "removed the chatbot {subject}",
-    "faq.deleted": "deleted the FAQ “{subject}”",
-    "faq_import.checked": "checked FAQs from {subject}",
-    "faq_import.confirmed": "imported FAQs from {subject}",
-    "faq_import.cancelled": "cancelled the import of {subject}",
-    "conversation.answered": "answered {subject}",
-    "conversation.status_set": "took care of {subject}",
-    "lead.handled": "ticked off the lead {subject}",
-    "faq.added": "added the FAQ “{subject}”",
-    "faq.changed": "changed the FAQ “{subject}”",
-    "workspace.daily_replies": "counted {subject}",
-    "workspace.settings_changed": "changed the workspace's settings",
-    "person.signed_up": "signed up",
-    "person.second_factor_added": "added a second factor to their sign-in",
-    "person.second_factor_removed": "removed a second factor of their sign-in",
-    "person.recovery_codes_made": "made new recovery codes",
-    "person.password_reset": "reset their password",
-    "person.password_changed": "changed their password",
-    "person.password_set": "chose a password of their own",
-    "person.email_changed": "changed their e-mail address",
-}
 # What a person did with the ledger stands in the audit log already, with their name.
 TOLD_BY_RECORDS = ("allocation", "reclaim", "adjustment", "transfer")
 COMINGS_AND_GOINGS = {
@@ -97,7 +49,7 @@ def recent(agency: Agency, *, sub_account: SubAccount | None = None, with_credit
         records = records.filter(sub_account_id=sub_account.public_id)
         entries = entries.filter(sub_account_id=sub_account.public_id)
     latest_entries = list(entries.order_by("-pk")[:READ])
-    latest_records = list(records.order_by("-at", "-id")[:SHOWN])
+    latest_records = list(records.order_by("-id")[:SHOWN])
     ids = {entry.sub_account_id for entry in latest_entries} | {record.sub_account_id for record in latest_records}
     names = _names({public_id for public_id in ids if public_id})
     abouts = {} if sub_account else names
@@ -111,9 +63,7 @@ def _names(public_ids: set[UUID]) -> dict[UUID, SubAccount]:
 
 
 def _of_record(record: AuditRecord, client: SubAccount | None) -> Event:
-    known = DEEDS.get(record.action)
-    text = known.format(subject=record.subject) if known else f"{record.action.replace('.', ' ').replace('_', ' ')}: {record.subject}"
-    who = record.actor_label.partition(" <")[0]
+    text, who = deeds.in_words(record), deeds.who(record)
     if client is None or client.name in text:
         return Event(record.at, who, text)
     return Event(record.at, who, text, client.get_absolute_url(), client.name)

@@ -7,6 +7,9 @@ from credits.models import Wallet
 from kit import clock
 from kit.ids import uuid7
 
+# No agency keeps its audit log for less; the database has the number in its function as well.
+LEAST_KEPT_DAYS = 365
+
 
 class Agency(models.Model):
     """A paying customer of the platform; parent of sub-accounts."""
@@ -27,6 +30,11 @@ class Agency(models.Model):
     deleted_at = models.DateTimeField(null=True, blank=True, help_text="Since then nobody gets in; its Owner can restore it for 30 days.")
     purged_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then only its books are left.")
     created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(audit_kept_days=None) | Q(audit_kept_days__gte=LEAST_KEPT_DAYS), name="agency_keeps_audit")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -95,7 +103,7 @@ class OwnershipOffer(models.Model):
 
 
 class AuditRecord(models.Model):
-    """Who did what, on whose behalf, from where. Append-only: a trigger refuses update and delete."""
+    """Who did what, on whose behalf, from where. Append-only: triggers refuse every change but forgetting what is past its time."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     at = models.DateTimeField(default=clock.now)
@@ -112,9 +120,13 @@ class AuditRecord(models.Model):
     after = models.JSONField(default=dict)
 
     class Meta:
+        # Ids begin with their moment: each of these is read backwards for the newest of a log, of a client, of a person and so on.
         indexes = [
-            models.Index(fields=["agency", "-at"], name="audit_agency_at"),
-            models.Index(fields=["sub_account_id", "-at"], name="audit_sub_account_at"),
+            models.Index(fields=["agency", "id"], name="audit_newest"),
+            models.Index(fields=["agency", "sub_account_id", "id"], name="audit_of_client"),
+            models.Index(fields=["agency", "actor_id", "id"], name="audit_of_person"),
+            models.Index(fields=["agency", "address", "id"], condition=~Q(address=""), name="audit_from_address"),
+            models.Index(fields=["agency", "id"], condition=~Q(on_behalf_of=""), name="audit_on_behalf"),
         ]
 
     def __str__(self) -> str:
