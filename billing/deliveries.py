@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -107,18 +108,7 @@ def wake() -> None:
         return
 
 
-def deliver_due(*, limit: int = 50) -> int:
-    """Try up to `limit` deliveries that are due; how many were tried. Any number of workers may do this at once."""
-    for done in range(limit):
-        delivery = _claim()
-        if delivery is None:
-            return done
-        settle(delivery, attempt(delivery))
-    wake()
-    return limit
-
-
-def _claim() -> Delivery | None:
+def claim() -> Delivery | None:
     """The next one that may be tried now: its receiver is not left alone, not busy with `IN_HAND` others, and not on pause."""
     now = clock.now()
     busy = Count("endpoint__deliveries", filter=Q(endpoint__deliveries__claimed_until__gt=now))
@@ -179,8 +169,8 @@ def signed(endpoint: Endpoint, event_id: UUID, body: str) -> dict[str, str]:
 
 
 @transaction.atomic
-def settle(delivery: Delivery, outcome: Outcome) -> None:
-    """Write down what a try came to and when the next one is due, if any."""
+def settle(delivery: Delivery, outcome: Outcome) -> str:
+    """Write down what a try came to and when the next one is due, if any; why the endpoint has to be switched off, or nothing."""
     endpoint = Endpoint.objects.select_for_update().get(pk=delivery.endpoint_id)
     stored = Delivery.objects.select_for_update().get(pk=delivery.pk)
     now = clock.now()
@@ -195,6 +185,14 @@ def settle(delivery: Delivery, outcome: Outcome) -> None:
         _put_off(stored, endpoint, outcome, now)
     stored.save(update_fields=["claimed_until", "state", "settled_at", "due_at"])
     endpoint.save(update_fields=["failures", "failing_since", "resumes_at"])
+    if outcome.status == HTTPStatus.GONE:
+        return Endpoint.GONE
+    return Endpoint.FAILING if endpoint.failing_since and now - endpoint.failing_since >= DISABLED_AFTER else ""
+
+
+def forget_before(moment: datetime) -> int:
+    """Delete older events with their deliveries and tries; how many rows."""
+    return Event.objects.filter(at__lt=moment).delete()[0]
 
 
 def _put_off(delivery: Delivery, endpoint: Endpoint, outcome: Outcome, now: datetime) -> None:

@@ -1,8 +1,13 @@
 from celery import shared_task
 
-from billing import deliveries
+from billing import dispatch, webhooks
 
 
 @shared_task(expires=60)
 def deliver_webhooks() -> None:
-    deliveries.deliver_due()
+    dispatch.deliver_due()
+
+
+@shared_task
+def forget_webhook_events() -> None:
+    webhooks.forget()

@@ -39,6 +39,7 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "forget tokens between hosts": ("subaccounts.tasks.forget_hops", crontab(hour="3", minute="40")),
     "tell of low balances and limits": ("subaccounts.tasks.tell_alerts", 60),
     "look for unusual use": ("subaccounts.tasks.look_for_spikes", 600),
+    "forget old webhook events": ("billing.tasks.forget_webhook_events", crontab(hour="4", minute="10")),
     "deliver webhooks": ("billing.tasks.deliver_webhooks", 5),
     "keep spare workspaces": ("subaccounts.tasks.keep_spares", 60),
 }

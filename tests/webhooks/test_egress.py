@@ -48,11 +48,9 @@ def test_h11_no_spelling_of_an_inner_address_is_dialled(monkeypatch: pytest.Monk
     let_through = []
     for host in NOT_PUBLIC:
         for send in (egress.checked, lambda url: egress.post(url, body=b"{}", headers={})):
-            try:
+            with pytest.raises((egress.TargetRefused, egress.ExchangeFailed), match="."):
                 send(f"https://{host}/hook")
                 let_through.append(host)
-            except (egress.TargetRefused, egress.ExchangeFailed) as refused:
-                assert str(refused)
     assert let_through == []
     assert dialled == []
 
