@@ -89,6 +89,7 @@ DEEDS: dict[str, Deed] = {
         {
             "assist.begun": "entered the workspace of {subject}",
             "assist.ended": "left the workspace of {subject}",
+            "assist.stopped": "ended an assist at {subject}",
             "assist.refused": "was refused entry to the workspace of {subject}",
         },
         told=EVERYTHING,

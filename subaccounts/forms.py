@@ -36,6 +36,23 @@ def plain(name: str) -> None:
         raise forms.ValidationError("A name cannot contain a web address.")
 
 
+class EnterForm(forms.Form):
+    """Why somebody of the agency enters a client's workspace; both sides read it."""
+
+    reason = forms.CharField(
+        max_length=200, required=False, help_text="The client reads it, and it is kept with the record of what you change.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "Set up opening hours, as agreed by phone"}),
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, needs_reason: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].required = needs_reason
+        self.fields["reason"].error_messages["required"] = "Say why you enter. Your agency asks for a reason."
+
+    def clean_reason(self) -> str:
+        return " ".join(str(self.cleaned_data["reason"]).split())
+
+
 class AddAccountForm(forms.Form):
     """Opens a sub-account for a client. `key` makes a double submit open one (docs/decisions/0050)."""
 

@@ -43,7 +43,7 @@ def hashed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def issue(*, user: User, host: str, purpose: str, nonce_hash: str) -> str:
+def issue(*, user: User, host: str, purpose: str, nonce_hash: str, reason: str = "") -> str:
     """A token that brings `user` to `host` within `HOP_SECONDS`, in the browser whose nonce has this hash."""
     token = secrets.token_urlsafe(32)
     now = clock.now()
@@ -53,14 +53,15 @@ def issue(*, user: User, host: str, purpose: str, nonce_hash: str) -> str:
         host=host,
         purpose=purpose,
         nonce_hash=nonce_hash,
+        reason=reason,
         created_at=now,
         expires_at=now + timedelta(seconds=settings.HOP_SECONDS),
     )
     return token
 
 
-def consume(*, token: str, host: str, purpose: str, nonce: str) -> User:
-    """The person the token brings here. Whatever the answer, the token is used up: of many at once exactly one gets in.
+def consume(*, token: str, host: str, purpose: str, nonce: str) -> Hop:
+    """The row of a token that is good here: whom it brings, and why. Whatever the answer, the token is used up: of many at once exactly one gets in.
 
     Raises `HopRefused`. Call it outside a transaction, or a refusal would give the token back.
     """
@@ -72,7 +73,7 @@ def consume(*, token: str, host: str, purpose: str, nonce: str) -> User:
         raise HopRefused("used before", user=row.user)
     if cause := _mismatch(row, host=host, purpose=purpose, nonce=nonce):
         raise HopRefused(cause, user=row.user)
-    return row.user
+    return row
 
 
 def forget() -> int:

@@ -1,14 +1,17 @@
-"""Signing out ends what one began elsewhere."""
+"""Signing out, and changing a password, ends what one began elsewhere."""
 
 from typing import Any
 
+from allauth.account.signals import password_changed, password_reset
 from django.contrib.auth.signals import user_logged_out
 from django.dispatch import receiver
 from django.http import HttpRequest
 
 from agency.models import User
+from kit.ids import uuid_of
 from kit.requests import client_address
 from subaccounts import assist
+from subaccounts.models import Assist
 
 
 @receiver(user_logged_out)
@@ -17,8 +20,16 @@ def end_assists(sender: Any, request: HttpRequest | None, user: User | None, **k
     if user is None or request is None or user.realm_id is not None:
         return
     by = user.as_actor(address=client_address(request))
-    if request.site.sub_account is None:
+    sub_account = request.site.sub_account
+    if sub_account is None:
         assist.end_all(user=user, by=by)
         return
-    for open_one in user.assists.filter(sub_account=request.site.sub_account, ended_at=None).select_related("sub_account__agency"):
-        assist.end(assist=open_one, by=by)
+    # Only that of this session: a newer one of the same person goes on in another browser.
+    known = assist.known_by(uuid_of(request.session.get("assist", "")), sub_account)
+    if known is not None:
+        assist.end(assist=known, by=by, how=Assist.SIGNED_OUT)
+
+
+@receiver([password_changed, password_reset])
+def end_assists_of_the_old_password(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
+    assist.end_all(user=user, by=user.as_actor(address=client_address(request)))

@@ -16,16 +16,18 @@ from django.http import (
     HttpResponsePermanentRedirect,
     StreamingHttpResponse,
 )
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from agency import audit
-from agency.access import ASSISTING, CAPABILITIES, Can, Role
+from agency.access import ASSISTING, CAPABILITIES, Role
 from agency.models import Membership, User
 from agency.realms import is_at_home
 from kit import clock
 from kit.doors import door_of
+from kit.ids import uuid_of
 from kit.requests import client_address
-from subaccounts import hosts
+from subaccounts import addresses, assist, hosts
 from subaccounts.hosts import Site
 from subaccounts.models import Access, Assist, SubAccount
 from subaccounts.tenancy import enter
@@ -35,6 +37,7 @@ log = structlog.get_logger("canopy.hosts")
 
 METHODS = ["GET", "HEAD", "POST"]
 STAMP = "stamp"
+ASSIST_COOKIE = "__Host-assist"  # says only that somebody was here to assist; it opens nothing
 SEEN_EVERY_SECONDS = 60
 TOLD_BY = ("credit_mode", "balance_visibility", "pool_fallback")
 
@@ -256,28 +259,43 @@ class PersonMiddleware:
     def _recognise_assist(self, request: HttpRequest, sub_account: SubAccount) -> None:
         """An agency user on a workspace's host: only with an open assist, and only while their membership allows it."""
         begun = request.session.get("assist")
-        open_here = Assist.objects.select_related("sub_account").filter(user=request.user, sub_account=sub_account)
-        assist = open_here.filter(public_id=begun).first() if begun else None
-        if assist is None or not assist.is_open or not may_enter(request.user, sub_account):
+        known = assist.known_by(uuid_of(begun), sub_account) if begun else None
+        if known is None or known.user_id != request.user.pk or not known.is_open:
             logout(request)
             return
-        renew(sub_account, assist.sub_account)
-        request.assist = assist
+        if not assist.may_enter(request.user, known.sub_account):
+            assist.end(assist=known, by=request.user.as_actor(address=client_address(request)), how=Assist.LOST)
+            logout(request)
+            return
+        renew(sub_account, known.sub_account)
+        request.assist = known
         request.capabilities = ASSISTING
         request.actor = request.user.as_actor(on_behalf_of=sub_account.name, address=client_address(request))
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
+        """Whose assist is over reads that, instead of the page where clients sign in."""
+        site: Site = request.site
+        if site.sub_account is None or request.user.is_authenticated or ASSIST_COOKIE not in request.COOKIES:
+            return None
+        door = door_of(view)
+        ended = assist.known_by(uuid_of(request.COOKIES[ASSIST_COOKIE]), site.sub_account)
+        if ended is None or door is None or door.kind not in ("workspace", "person"):
+            return None
+        if request.headers.get("HX-Request") == "true":
+            return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+        context = {"assist": ended, "was_sent": request.method == "POST", **ways_back(ended.sub_account)}
+        return render(request, "subaccounts/assist_ended.html", context, status=403)
+
+
+def ways_back(sub_account: SubAccount) -> dict[str, str]:
+    """Where an agency person goes from a workspace: to its page in the dashboard, and to where a new assist begins."""
+    return {
+        name: addresses.platform_url(reverse(url_name, args=[sub_account.public_id], urlconf=settings.ROOT_URLCONF))
+        for name, url_name in (("agency_url", "sub_account"), ("again_url", "sub_account_enter"))
+    }
 
 
 def renew(sub_account: SubAccount, stored: SubAccount) -> None:
     """What a person here is told by, as it stands now: the object of a request may be as old as the host cache."""
     for field in TOLD_BY:
         setattr(sub_account, field, getattr(stored, field))
-
-
-def may_enter(user: User, sub_account: SubAccount) -> bool:
-    """Whether a member of the agency's team may enter: Owner and Admin every sub-account, a Member only granted ones."""
-    membership = Membership.objects.filter(user=user, agency=sub_account.agency_id).first()
-    if membership is None or Can.ENTER_SUB_ACCOUNTS not in CAPABILITIES[Role(membership.role)]:
-        return False
-    if membership.role in (Role.OWNER, Role.ADMIN):
-        return True
-    return Access.objects.filter(sub_account=sub_account, user=user, role=Access.GRANTED).exists()

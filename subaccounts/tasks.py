@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery import Task, shared_task
 
-from subaccounts import alert_mails, alerts, credit_use, hop, provisioning
+from subaccounts import alert_mails, alerts, assist, credit_use, hop, provisioning
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 
@@ -42,6 +42,11 @@ def keep_spares() -> None:
 @shared_task(expires=60)
 def forget_hops() -> None:
     hop.forget()
+
+
+@shared_task(expires=60)
+def end_assists() -> None:
+    assist.sweep()
 
 
 @shared_task(expires=60)

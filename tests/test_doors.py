@@ -116,7 +116,7 @@ def test_every_named_url_is_reversible() -> None:
 
 
 def test_an_address_that_only_takes_forms_says_so(cast: Cast) -> None:
-    page = Visitor(PLATFORM, cast.nora).get(f"/sub-accounts/{cast.acme.public_id}/enter/")
+    page = Visitor(PLATFORM, cast.nora).get(f"/sub-accounts/{cast.acme.public_id}/restoration/")
 
     assert page.status_code == 405
     assert page.headers["Allow"] == "POST"

@@ -1,15 +1,17 @@
+from datetime import datetime
 from typing import NoReturn
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models.functions import Upper
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Cast, Coalesce, Upper
 from django.utils.functional import cached_property
 from django_tenants.models import DomainMixin, TenantMixin
 
 from agency.access import AGENCY_ROLES, CLIENT_ROLES, Role
-from agency.models import Agency, Membership, User
+from agency.models import Agency, AuditRecord, Membership, User
 from credits.models import Wallet
 from kit import clock
 from kit.ids import uuid7
@@ -424,6 +426,9 @@ class Hop(models.Model):
     host = models.CharField(max_length=253)
     purpose = models.CharField(max_length=12, choices=[(SWITCH, SWITCH), (RETURN, RETURN), (JOIN, JOIN)])
     nonce_hash = models.CharField(max_length=64)
+    reason = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="Why the person enters, for the assist that begins."
+    )
     created_at = models.DateTimeField(default=clock.now)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
@@ -432,8 +437,46 @@ class Hop(models.Model):
         return f"{self.purpose} to {self.host}"
 
 
+class AssistQuerySet(models.QuerySet["Assist"]):
+    def of(self, agency: Agency) -> "AssistQuerySet":
+        return self.filter(sub_account__agency=agency)
+
+    def open(self) -> "AssistQuerySet":
+        return self.filter(ended_at=None, expires_at__gt=clock.now())
+
+    def over(self) -> "AssistQuerySet":
+        """Whose time is over and whose end nobody has written down yet."""
+        return self.filter(ended_at=None, expires_at__lte=clock.now())
+
+    def with_changes(self) -> "AssistQuerySet":
+        """Each with `changes`: how many records its person made on the client's behalf meanwhile."""
+        mine = AuditRecord.objects.filter(
+            sub_account_id=OuterRef("sub_account__public_id"),
+            actor_id=Cast(OuterRef("user__public_id"), models.CharField()),
+            at__gte=OuterRef("started_at"),
+            at__lte=Coalesce(OuterRef("ended_at"), OuterRef("expires_at")),
+        )
+        counted = changes_among(mine).order_by().values("sub_account_id").annotate(number=Count("pk")).values("number")
+        return self.annotate(changes=Coalesce(Subquery(counted, output_field=models.IntegerField()), 0))
+
+
 class Assist(models.Model):
     """An agency user working inside a client's workspace, visibly, for a short time, on the record."""
+
+    RETURNED = "returned"
+    REPLACED = "replaced"
+    SIGNED_OUT = "signed_out"
+    STOPPED = "stopped"
+    LOST = "lost"
+    TIME_OVER = "time_over"
+    ENDS = [
+        (RETURNED, "Returned"),
+        (REPLACED, "Began a new one"),
+        (SIGNED_OUT, "Signed out"),
+        (STOPPED, "Ended by"),
+        (LOST, "Lost the right to enter"),
+        (TIME_OVER, "Time was over"),
+    ]
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     sub_account = models.ForeignKey(SubAccount, on_delete=models.CASCADE, related_name="assists")
@@ -442,6 +485,16 @@ class Assist(models.Model):
     started_at = models.DateTimeField(default=clock.now)
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
+    ended_as = models.CharField(max_length=12, choices=ENDS, blank=True, default="", db_default="")
+    ended_by = models.CharField(max_length=160, blank=True, default="", db_default="", help_text="The name of whoever ended it.")
+
+    objects = AssistQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["expires_at"], condition=models.Q(ended_at=None), name="assist_not_ended"),
+            models.Index(fields=["-started_at", "-id"], name="assist_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} in {self.sub_account}"
@@ -449,3 +502,28 @@ class Assist(models.Model):
     @property
     def is_open(self) -> bool:
         return self.ended_at is None and clock.now() < self.expires_at
+
+    @property
+    def left_at(self) -> datetime:
+        """When it ended, or will at the latest."""
+        return self.ended_at or self.expires_at
+
+    @property
+    def end_in_words(self) -> str:
+        """How it ended; one that nobody ended ran out."""
+        if self.ended_as == self.STOPPED:
+            return f"{self.get_ended_as_display()} {self.ended_by}"
+        return self.get_ended_as_display() or ("Ended" if self.ended_at else "Time was over")
+
+    @property
+    def records(self) -> "models.QuerySet[AuditRecord]":
+        """What its person did on the client's behalf meanwhile, the newest first."""
+        mine = AuditRecord.objects.filter(
+            sub_account_id=self.sub_account.public_id, actor_id=str(self.user.public_id), at__gte=self.started_at, at__lte=self.left_at
+        )
+        return changes_among(mine).order_by("-at", "-id")
+
+
+def changes_among(records: "models.QuerySet[AuditRecord]") -> "models.QuerySet[AuditRecord]":
+    """Those that were made on somebody's behalf, the comings and goings left out."""
+    return records.exclude(on_behalf_of="").exclude(action__startswith="assist.")

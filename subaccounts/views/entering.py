@@ -7,13 +7,13 @@
 """
 
 import re
+from dataclasses import replace
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import login, logout
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -22,12 +22,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from agency import audit
 from agency.access import Can
 from agency.doors import agency_door
+from agency.models import Membership
 from kit import clock
 from kit.doors import open_door
 from kit.requests import client_address
 from subaccounts import addresses, assist, hop
-from subaccounts.middleware import may_enter
-from subaccounts.models import Hop, SubAccount
+from subaccounts.forms import EnterForm
+from subaccounts.middleware import ASSIST_COOKIE, ways_back
+from subaccounts.models import Assist, Hop, SubAccount
 from subaccounts.views.detail import sub_account_of
 
 WISH = "entering"
@@ -35,11 +37,17 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @agency_door(Can.ENTER_SUB_ACCOUNTS, unaudited="the assist is recorded where it begins")
-@require_POST
 @never_cache
 def sub_account_enter(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Asks for a reason on GET, and on a POST without one where the agency wants it; otherwise step 1."""
     sub_account = sub_account_of(request, public_id)
-    request.session[WISH] = {"sub_account": str(public_id), "at": clock.now().timestamp()}
+    needs_reason = request.agency.assists_need_reason
+    is_click = "reason" not in request.POST
+    form = EnterForm(request.POST if request.method == "POST" and not (is_click and needs_reason) else None, needs_reason=needs_reason)
+    if not form.is_valid():
+        return render(request, "subaccounts/enter.html", {"sub_account": sub_account, "form": form})
+    wish = {"sub_account": str(public_id), "at": clock.now().timestamp(), "reason": form.cleaned_data["reason"]}
+    request.session[WISH] = wish
     return render(request, "subaccounts/entering.html", {"sub_account": sub_account, "next": addresses.own_url(sub_account, "/hop/")})
 
 
@@ -53,7 +61,9 @@ def hop_issue(request: HttpRequest) -> HttpResponse:
     if wish is None or not _HASH.fullmatch(nonce_hash) or clock.now().timestamp() - wish["at"] > settings.HOP_SECONDS:
         return redirect("sub_account_list")
     sub_account = sub_account_of(request, UUID(wish["sub_account"]))
-    token = hop.issue(user=request.user, host=addresses.own_host(sub_account), purpose=Hop.SWITCH, nonce_hash=nonce_hash)
+    token = hop.issue(
+        user=request.user, host=addresses.own_host(sub_account), purpose=Hop.SWITCH, nonce_hash=nonce_hash, reason=wish["reason"]
+    )
     response = render(
         request,
         "subaccounts/arriving.html",
@@ -69,8 +79,19 @@ def hop_issue(request: HttpRequest) -> HttpResponse:
 @never_cache
 def hop_arrive(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated and request.assist is None:
-        return render(request, "subaccounts/hop_occupied.html", status=409)
+        return _occupied(request)
     return _begin(request) if request.method == "POST" else _send_for_token(request)
+
+
+def _occupied(request: HttpRequest) -> HttpResponse:
+    """A client is signed in here and stays; a token that was sent along is used up."""
+    if request.method == "POST":
+        try:
+            arrived = _consume(request)
+            raise hop.HopRefused("somebody is signed in there", user=arrived.user)
+        except hop.HopRefused as refusal:
+            _record_refusal(request, refusal)
+    return render(request, "subaccounts/hop_occupied.html", status=409)
 
 
 def _send_for_token(request: HttpRequest) -> HttpResponse:
@@ -82,23 +103,34 @@ def _send_for_token(request: HttpRequest) -> HttpResponse:
 
 
 def _begin(request: HttpRequest) -> HttpResponse:
-    sub_account: SubAccount = request.site.sub_account
     try:
-        user = hop.consume(
-            token=request.POST.get("token", ""), host=request.site.host, purpose=Hop.SWITCH, nonce=request.COOKIES.get(hop.NONCE_COOKIE, "")
-        )
-        if not may_enter(user, sub_account):
-            raise hop.HopRefused("no longer allowed", user=user)
+        begun = _assist_of(_consume(request), request)
     except hop.HopRefused as refusal:
         _record_refusal(request, refusal)
         raise
-    begun = assist.begin(user=user, sub_account=sub_account, address=client_address(request))
-    login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+    login(request, begun.user, backend=settings.AUTHENTICATION_BACKENDS[0])
     request.session["assist"] = str(begun.public_id)
     request.session.set_expiry(settings.ASSIST_SECONDS)
     response = redirect("/")
     response.delete_cookie(hop.NONCE_COOKIE, samesite="None")
+    response.set_cookie(
+        ASSIST_COOKIE, str(begun.public_id), max_age=2 * settings.ASSIST_SECONDS, secure=True, httponly=True, samesite="Lax"
+    )
     return response
+
+
+def _consume(request: HttpRequest) -> Hop:
+    token, nonce = request.POST.get("token", ""), request.COOKIES.get(hop.NONCE_COOKIE, "")
+    return hop.consume(token=token, host=request.site.host, purpose=Hop.SWITCH, nonce=nonce)
+
+
+def _assist_of(arrived: Hop, request: HttpRequest) -> Assist:
+    try:
+        return assist.begin(user=arrived.user, sub_account=request.site.sub_account, reason=arrived.reason, address=client_address(request))
+    except assist.MayNotEnter as refusal:
+        raise hop.HopRefused("no longer allowed", user=arrived.user) from refusal
+    except assist.ReasonNeeded as refusal:
+        raise hop.HopRefused("no reason given", user=arrived.user) from refusal
 
 
 @open_door("leaving is always possible", unaudited="the end of an assist records itself")
@@ -111,22 +143,33 @@ def assist_return(request: HttpRequest) -> HttpResponse:
     if request.assist is not None:
         assist.end(assist=request.assist, by=request.actor)
         logout(request)
-    target = addresses.platform_url(reverse("sub_account", args=[request.site.sub_account.public_id], urlconf=settings.ROOT_URLCONF))
-    return render(request, "subaccounts/leaving.html", {"sub_account": request.site.sub_account, "next": target})
+    sub_account = request.site.sub_account
+    response = render(request, "subaccounts/leaving.html", {"sub_account": sub_account, "next": ways_back(sub_account)["agency_url"]})
+    response.delete_cookie(ASSIST_COOKIE, samesite="Lax")
+    return response
 
 
 def _record_refusal(request: HttpRequest, refusal: hop.HopRefused) -> None:
-    """Only for tokens that exist: whoever sends made-up ones cannot fill the log."""
+    """Only for tokens that exist: whoever sends made-up ones cannot fill the log.
+
+    On a host of another agency nobody but the person's own learns whose token it was.
+    """
     if refusal.user is None:
         return
     sub_account: SubAccount = request.site.sub_account
+    by = refusal.user.as_actor(address=client_address(request))
+    membership = Membership.objects.select_related("agency").filter(user=refusal.user).order_by("id").first()
+    after = {"cause": refusal.cause}
+    if membership is not None and membership.agency_id != sub_account.agency_id:
+        audit.record("assist.refused", by=by, agency=membership.agency, subject=request.site.host, after=after)
+        return
     audit.record(
         "assist.refused",
-        by=refusal.user.as_actor(on_behalf_of=sub_account.name, address=client_address(request)),
+        by=replace(by, on_behalf_of=sub_account.name),
         agency=sub_account.agency,
         sub_account_id=sub_account.public_id,
         subject=sub_account.name,
-        after={"cause": refusal.cause},
+        after=after,
     )
 
 
