@@ -22,6 +22,7 @@ EVENT_TYPES = {
         EventType("credits.granted", "Units were added to a wallet", tells_balance=True),
         EventType("credits.low", "A balance fell below its threshold", tells_balance=True),
         EventType("credits.depleted", "A balance is used up", tells_balance=True),
+        EventType("call.ended", "A call ended, or was lost because nobody ended it"),
         EventType("lead.created", "A visitor left an address"),
         EventType("conversation.started", "A visitor began a conversation"),
     )

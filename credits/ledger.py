@@ -399,6 +399,23 @@ def release(*, hold: Hold, by: Actor) -> None:
 
 
 @transaction.atomic
+def commit_together(*, holds: Iterable[Hold], amount: int, by: Actor) -> None:
+    """Use `amount` of what several holds of one unit reserve for one client, the first of them first, and let go of all the rest.
+
+    Each posts under its own key. 0 lets go of everything. Raises `HoldClosed` unless every one of them is open; then nothing was changed.
+    """
+    found = posting.locked_holds(holds)
+    if not all(hold.is_open for hold in found):
+        raise HoldClosed
+    if not 0 <= amount <= sum(hold.amount for hold in found):
+        raise ValueError("commit no more than the holds reserve together")
+    for hold in found:
+        take = min(hold.amount, amount)
+        amount -= take
+        posting.settle(hold, Hold.COMMITTED if take else Hold.RELEASED, take, by)
+
+
+@transaction.atomic
 def void(*, entry_key: str, key: str, by: Actor, memo: str = "") -> Posted:
     """Undo the spend, commit or grant posted under `entry_key`, by new entries that mirror it.
 

@@ -376,6 +376,17 @@ def locked(ids: Iterable[UUID], *, at: datetime | None = None) -> dict[UUID, Wal
     return found
 
 
+def locked_holds(holds: Iterable[Hold]) -> list[Hold]:
+    """The holds, locked, with everything that settling them will want: one by one they would lock a wallet after a pool."""
+    found = list(Hold.objects.select_for_update().filter(pk__in=[hold.pk for hold in holds]).order_by("pk"))
+    clients = {hold.limit_id for hold in found if hold.limit_id}
+    with connection.cursor() as cursor:
+        for client in sorted(clients):
+            cursor.execute("SELECT pg_advisory_xact_lock_shared(uuid_hash_extended(%s, 0))", [client])
+    locked(clients.union(*(hold.wallets for hold in found)))
+    return found
+
+
 def clients_of_pool(entries: list[Entry]) -> set[UUID]:
     """The own wallets of the clients that some of `entries` used a pool for."""
     owners = {entry.sub_account_id for entry in entries if entry.from_sequence is not None and entry.sub_account_id}

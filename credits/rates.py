@@ -46,6 +46,10 @@ class Kind:
         """What the platform asks where its row is missing: one whole unit."""
         return 0 if self.may_be_free else self.per
 
+    def amount(self, quantity: int | Decimal, rate: int) -> int:
+        """Smallest steps for `quantity` at `rate`. Seconds that have begun count whole, 61.2 are 62, and so does the last step."""
+        return -(-math.ceil(quantity) * rate // self.per)
+
 
 AI_REPLY = Kind("ai_reply", "AI reply", "credit", "reply")
 OWN_KEY = Kind("own_key", "Use with one's own AI key", "credit", "use", may_be_free=True)
@@ -89,13 +93,9 @@ class Levels:
 
 
 def cost(kind: str, quantity: int | Decimal = 1, *, agency_id: UUID, sub_account_id: UUID | None) -> Cost:
-    """What `quantity` replies, contacts, seconds of a call or bases cost this client now. One query.
-
-    Seconds that have begun count whole, 61.2 are 62, and so does the last step: never less than the rate says.
-    """
+    """What `quantity` replies, contacts, seconds of a call or bases cost this client now. One query."""
     what = KINDS[kind]
-    rate = levels(agency_id, sub_account_id, kind)[kind].effective
-    return Cost(what.unit, -(-math.ceil(quantity) * rate // what.per))
+    return Cost(what.unit, what.amount(quantity, levels(agency_id, sub_account_id, kind)[kind].effective))
 
 
 def levels(agency_id: UUID, sub_account_id: UUID | None = None, *kinds: str) -> dict[str, Levels]:

@@ -1,14 +1,17 @@
 from collections.abc import Iterator
+from datetime import timedelta
 
 from django.db.models import Count, Exists, F, OuterRef, Q
 
 from agency.models import Agency, Membership
 from credits.models import Wallet
+from kit import clock
 from kit.invariants import ROWS_SHOWN, invariant
 from subaccounts import catalogue
-from subaccounts.models import Access, Domain, SpareWorkspace, SubAccount, WorkspaceTemplate
+from subaccounts.models import Access, Call, Domain, SpareWorkspace, SubAccount, WorkspaceTemplate
 
 BATCH = 500
+SETTLED_WITHIN = timedelta(minutes=30)
 
 
 @invariant("a workspace is ready exactly when its schema is complete")
@@ -53,3 +56,9 @@ def accesses_stay_at_home() -> Iterator[str]:
     )
     for access in Access.objects.exclude(at_home).select_related("user", "sub_account").order_by("pk")[:ROWS_SHOWN]:
         yield f"{access.user.email} as {access.role} in {access.sub_account.slug}"
+
+
+@invariant("a call that nobody ended in time is lost soon after")
+def calls_are_settled() -> Iterator[str]:
+    for call in Call.objects.under_way().filter(expires_at__lt=clock.now() - SETTLED_WITHIN).order_by("expires_at")[:ROWS_SHOWN]:
+        yield f"call {call.public_id} should have been lost at {call.expires_at}"

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery import Task, shared_task
 
-from subaccounts import alert_mails, alerts, assist, credit_use, hop, provisioning
+from subaccounts import alert_mails, alerts, assist, calls, credit_use, hop, provisioning
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 
@@ -52,6 +52,11 @@ def end_assists() -> None:
 @shared_task(expires=60)
 def fold_credit_use() -> None:
     credit_use.sweep()
+
+
+@shared_task(expires=60)
+def lose_calls() -> None:
+    calls.sweep()
 
 
 @shared_task(expires=60)

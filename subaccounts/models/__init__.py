@@ -1,3 +1,4 @@
+from subaccounts.models.call import Call, CallQuerySet
 from subaccounts.models.sub_account import (
     Access,
     AccessToAll,
@@ -20,6 +21,8 @@ __all__ = [
     "AccessToAll",
     "Assist",
     "AssistQuerySet",
+    "Call",
+    "CallQuerySet",
     "DailyFigures",
     "Domain",
     "Hop",
