@@ -402,3 +402,9 @@ def test_the_sweep_counts_every_agencys_days_in_its_time_zone(cast: Cast) -> Non
     assert (calendar.time_zone, calendar.is_ready) == ("Europe/Stockholm", True)
     assert Fold.objects.filter(calendar=calendar, wallet=cast.northlight.pool("credit")).exists()
     assert credit_use.sweep() == 0
+
+
+def test_pages_of_month_totals_have_room_for_every_row_to_be_written_anew(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reloptions FROM pg_class WHERE oid = 'public.credits_monthtotal'::regclass")
+        assert cursor.fetchone()[0] == ["fillfactor=50"]
