@@ -124,6 +124,7 @@ DEEDS: dict[str, Deed] = {
             "conversation.status_set": "took care of {subject}",
             "lead.handled": "ticked off the lead {subject}",
             "workspace.settings_changed": "changed the workspace's settings",
+            "assist_mails.changed": "chose whether assists are told by e-mail",
         },
         told=EVERYTHING,
     ),

@@ -292,8 +292,9 @@ class AgencyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Agency
-        fields = ["name", "time_zone"]
-        labels = {"name": "Agency name"}
+        fields = ["name", "time_zone", "assists_need_reason"]
+        labels = {"name": "Agency name", "assists_need_reason": "Ask for a reason before somebody enters a client's workspace"}
+        help_texts = {"assists_need_reason": "Whoever enters may always give one. The client reads it."}
 
     def clean_name(self) -> str:
         return plain_name(self.cleaned_data["name"])

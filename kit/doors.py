@@ -28,13 +28,14 @@ class Door:
     """Which door a view stands behind, what it needs (a capability, or the reason it is open).
 
     `unaudited` says why a successful non-GET leaves no audit record; empty means it must leave one. `recent` doors want the
-    person to have shown lately that it is them.
+    person to have shown lately that it is them. Without `assisting` an agency user inside a client's workspace is refused.
     """
 
     kind: DoorKind
     needs: str
     unaudited: str = ""
     recent: bool = False
+    assisting: bool = True
 
 
 def hang(view: Callable[..., Any], door: Door) -> None:

@@ -10,7 +10,7 @@ from agency.models import Agency, AuditRecord
 from credits import statement
 from credits.models import Entry
 from kit.units import in_words
-from subaccounts.models import SubAccount
+from subaccounts.models import Assist, SubAccount
 
 SHOWN = 12
 READ = 60
@@ -56,6 +56,11 @@ def recent(agency: Agency, *, sub_account: SubAccount | None = None, with_credit
     events = [_of_record(row, abouts.get(row.sub_account_id) if row.sub_account_id else None) for row in latest_records]
     events += _of_entries(latest_entries, names)
     return sorted(events, key=lambda event: event.at, reverse=True)[:SHOWN]
+
+
+def of_assist(assist: Assist) -> list[Event]:
+    """What was changed in one assist, the newest first; the latest `READ` of them."""
+    return [_of_record(record, None) for record in assist.records[:READ]]
 
 
 def _names(public_ids: set[UUID]) -> dict[UUID, SubAccount]:

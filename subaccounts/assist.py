@@ -12,6 +12,7 @@ from agency.models import Membership, User
 from kit import clock
 from kit.actor import Actor
 from kit.refusal import Refusal
+from subaccounts import assist_mails
 from subaccounts.models import Access, Assist, AssistQuerySet, SubAccount
 
 BATCH = 200
@@ -63,6 +64,7 @@ def begin(*, user: User, sub_account: SubAccount, reason: str = "", address: str
         sub_account=sub_account, user=user, reason=reason, started_at=now, expires_at=now + timedelta(seconds=settings.ASSIST_SECONDS)
     )
     _record("assist.begun", made, by, {"reason": reason, "until": made.expires_at.isoformat()})
+    assist_mails.tell(made, "begun")
     return made
 
 
@@ -79,12 +81,31 @@ def end(*, assist: Assist, by: Actor, how: str = Assist.RETURNED) -> None:
         return
     assist.ended_at, assist.ended_as, assist.ended_by = ended_at, how, name
     _record("assist.stopped" if how == Assist.STOPPED else "assist.ended", assist, by, {"how": assist.end_in_words})
+    assist_mails.tell(assist, "ended")
 
 
 def end_all(*, user: User, by: Actor, how: str = Assist.SIGNED_OUT) -> None:
-    """End every open assist of one person: they left the agency's dashboard, or the agency."""
+    """End every open assist of one person: they left the agency's dashboard, or the agency. With `how` LOST they may not come back."""
     for assist in _waiting(user):
         end(assist=assist, by=by, how=how)
+
+
+@transaction.atomic
+def choose_mails(*, sub_account: SubAccount, is_wanted: bool, by: Actor) -> None:
+    """Whether the client's Subaccount Admins get a mail when an assist begins and when it ends."""
+    sub_account = SubAccount.objects.select_for_update(of=("self",)).select_related("agency").get(pk=sub_account.pk)
+    before = sub_account.notify_of_assists
+    sub_account.notify_of_assists = is_wanted
+    sub_account.save(update_fields=["notify_of_assists"])
+    audit.record(
+        "assist_mails.changed",
+        by=by,
+        agency=sub_account.agency,
+        sub_account_id=sub_account.public_id,
+        subject=sub_account.name,
+        before={"notify_of_assists": before},
+        after={"notify_of_assists": is_wanted},
+    )
 
 
 def sweep() -> int:

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 
 from agency import security
-from agency.access import Can
+from agency.access import ASSISTING, Can
 from agency.doors import to_confirm
 from kit.doors import Door, View, hang, to_sign_in
 from subaccounts.models import Suspension
@@ -29,10 +29,10 @@ def workspace_door(can: Can, *, unaudited: str = "", recent: bool = False, assis
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return to_sign_in(request)
+            if request.assist is not None and not (assisting and can in request.capabilities):
+                raise PermissionDenied("Only the client can do this, not somebody who is assisting. Nothing was changed.")
             if can not in request.capabilities:
                 raise PermissionDenied
-            if request.assist is not None and not assisting:
-                raise PermissionDenied("Only the client can do this. Return to your agency; nothing was changed.")
             if recent and not security.was_recent(request):
                 return to_confirm(request)
             suspension = request.site.sub_account.suspension
@@ -40,7 +40,7 @@ def workspace_door(can: Can, *, unaudited: str = "", recent: bool = False, assis
                 return render(request, "subaccounts/suspended.html", {"suspension": suspension}, status=403)
             return view(request, *args, **kwargs)
 
-        hang(inside, Door("workspace", can.value, unaudited, recent=recent))
+        hang(inside, Door("workspace", can.value, unaudited, recent=recent, assisting=assisting and can in ASSISTING))
         return inside  # type: ignore[return-value]
 
     return decorate

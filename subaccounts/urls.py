@@ -3,11 +3,14 @@
 from django.urls import path
 
 from credits.views import grants, prices
-from subaccounts.views import alerts, allocation, credits, detail, entering, home, limit, list, opening, people, suspension
+from subaccounts.views import alerts, allocation, assists, credits, detail, entering, home, limit, list, opening, people, suspension
 
 urlpatterns = [
     path("home/", home.agency_home, name="agency_home"),
     path("hop/", entering.hop_issue, name="hop_issue"),
+    path("assists/", assists.assist_list, name="assist_list"),
+    path("assists/<uuid:public_id>/", assists.assist_detail, name="assist_detail"),
+    path("assists/<uuid:public_id>/end/", assists.assist_end, name="assist_end"),
     path("sub-accounts/", list.sub_account_list, name="sub_account_list"),
     path("sub-accounts.csv", list.sub_account_list_csv, name="sub_account_list_csv"),
     path("sub-accounts/new/", opening.sub_account_new, name="sub_account_new"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from workspace.views import chatbots, credits, faqs, home, inbox, notices, usage, widget
+from workspace.views import assists, chatbots, credits, faqs, home, inbox, notices, usage, widget
 
 urlpatterns = [
     path("", home.workspace_home, name="workspace_home"),
@@ -18,6 +18,9 @@ urlpatterns = [
     path("credits/alerts/<slug:unit>/", credits.workspace_alert, name="workspace_alert"),
     path("settings/", home.workspace_settings, name="workspace_settings"),
     path("settings/alerts/", notices.alert_settings, name="alert_settings"),
+    path("settings/assists/", assists.workspace_assists, name="workspace_assists"),
+    path("settings/assists/mails/", assists.workspace_assist_mails, name="workspace_assist_mails"),
+    path("settings/assists/<uuid:public_id>/", assists.workspace_assist, name="workspace_assist"),
     path("notices/", notices.notices, name="notices"),
     path("notices/read/", notices.notices_read, name="notices_read"),
     path("notices/<uuid:public_id>/read/", notices.notice_read, name="notice_read"),

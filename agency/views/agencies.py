@@ -64,7 +64,7 @@ def suggest(request: HttpRequest) -> HttpResponse:
 
 def settings(request: HttpRequest) -> HttpResponse:
     agency: Agency = request.agency
-    before = model_to_dict(agency, ["name", "time_zone"])
+    before = model_to_dict(agency, ["name", "time_zone", "assists_need_reason"])
     form = AgencyForm(request.POST or None, instance=agency)
     if form.is_valid():
         with transaction.atomic():

@@ -13,6 +13,8 @@ from subaccounts import activity, addresses, allocating, editing, overview
 from subaccounts.forms import EditForm
 from subaccounts.models import SubAccount
 
+LATEST_ASSISTS = 4
+
 
 def sub_account_of(request: HttpRequest, public_id: UUID) -> SubAccount:
     """The sub-account when this member of the team may enter it; 404 for every other id."""
@@ -38,6 +40,7 @@ def sub_account(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if context["sees_credits"]:
         context |= overview.credits_of(shown) | {"lines": activity.lines_of(shown), "balances": allocating.balances_of(shown)}
     if Can.SEE_AUDIT in request.capabilities:
+        context["assists"] = shown.assists.select_related("user").order_by("-started_at", "-id")[:LATEST_ASSISTS]
         context["events"] = activity.recent(shown.agency, sub_account=shown, with_credits=False)
     return render(request, "subaccounts/detail.html", context)
 

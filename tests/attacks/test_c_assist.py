@@ -27,17 +27,17 @@ class Browser:
     def on(self, host: str) -> Visitor:
         return self.jars.setdefault(host, Visitor(host))
 
-    def token_for(self, sub_account: SubAccount, *, host: str = "") -> str:
+    def token_for(self, sub_account: SubAccount, *, host: str = "", reason: str = "") -> str:
         """Steps 1 to 3: click, nonce, token."""
         platform = self.on(PLATFORM)
-        platform.post(f"/sub-accounts/{sub_account.public_id}/enter/")
+        platform.post(f"/sub-accounts/{sub_account.public_id}/enter/", {"reason": reason} if reason else {})
         to_platform = self.on(host or host_of(sub_account)).get("/hop/")["Location"]
         page = platform.get(f"{urlsplit(to_platform).path}?{urlsplit(to_platform).query}").content.decode()
         (token,) = re.findall(r'name="token" value="([^"]+)"', page)
         return token
 
-    def enter(self, sub_account: SubAccount) -> Any:
-        return self.on(host_of(sub_account)).post("/hop/", {"token": self.token_for(sub_account)})
+    def enter(self, sub_account: SubAccount, *, reason: str = "") -> Any:
+        return self.on(host_of(sub_account)).post("/hop/", {"token": self.token_for(sub_account, reason=reason)})
 
 
 def lives(browser: Browser, sub_account: SubAccount) -> bool:

@@ -1,0 +1,3 @@
+from tests.entrance import mails
+
+__all__ = ["mails"]
