@@ -21,7 +21,7 @@ from subaccounts.pricing import PriceRow, RateRow, plain_number
 
 _ADDRESS = re.compile(r"://|\bwww\.|@", re.IGNORECASE)
 # A typed name fills the field of the web address, where that is still empty.
-_SUGGEST = {
+SUGGEST = {
     "hx-get": reverse_lazy("sub_account_slug"),
     "hx-trigger": "change",
     "hx-target": "#web-address",
@@ -61,7 +61,7 @@ class AddAccountForm(forms.Form):
         max_length=120,
         required=False,
         help_text="What you and the client see everywhere. The contact's name when left empty.",
-        widget=forms.TextInput(attrs=_SUGGEST),
+        widget=forms.TextInput(attrs=SUGGEST),
         validators=[plain],
     )
     slug = forms.CharField(

@@ -44,3 +44,14 @@ def enter(sub_account: SubAccount) -> Iterator[SubAccount]:
         yield sub_account
     finally:
         connection.set_tenant(before)
+
+
+@contextmanager
+def leave() -> Iterator[None]:
+    """Run the block in no workspace, for what concerns several of them; where one was before afterwards."""
+    before = connection.tenant
+    connection.set_schema_to_public()
+    try:
+        yield
+    finally:
+        connection.set_tenant(before)

@@ -3,7 +3,22 @@
 from django.urls import path
 
 from credits.views import grants, prices
-from subaccounts.views import alerts, allocation, assists, credits, detail, entering, home, limit, list, opening, people, suspension
+from subaccounts.views import (
+    alerts,
+    allocation,
+    assists,
+    credits,
+    detail,
+    entering,
+    home,
+    invitations,
+    joining,
+    limit,
+    list,
+    opening,
+    people,
+    suspension,
+)
 
 urlpatterns = [
     path("home/", home.agency_home, name="agency_home"),
@@ -15,6 +30,7 @@ urlpatterns = [
     path("sub-accounts.csv", list.sub_account_list_csv, name="sub_account_list_csv"),
     path("sub-accounts/new/", opening.sub_account_new, name="sub_account_new"),
     path("sub-accounts/new/web-address/", opening.sub_account_slug, name="sub_account_slug"),
+    path("sub-accounts/invite/", invitations.sub_account_invite, name="sub_account_invite"),
     path("sub-accounts/<uuid:public_id>/", detail.sub_account, name="sub_account"),
     path("sub-accounts/<uuid:public_id>/opened/", opening.sub_account_opened, name="sub_account_opened"),
     path("sub-accounts/<uuid:public_id>/edit/", detail.sub_account_edit, name="sub_account_edit"),
@@ -29,4 +45,11 @@ urlpatterns = [
     path("sub-accounts/<uuid:public_id>/enter/", entering.sub_account_enter, name="sub_account_enter"),
     path("users/", people.user_list, name="user_list"),
     path("users.csv", people.user_list_csv, name="user_list_csv"),
+    path("users/invite/", invitations.user_invite, name="user_invite"),
+    path("users/invite/sub-accounts/", invitations.user_invite_accounts, name="user_invite_accounts"),
+    path("users/pending/", invitations.invitation_list, name="invitation_list"),
+    path("users/pending/<uuid:public_id>/link/", invitations.invitation_resend, name="invitation_resend"),
+    path("users/pending/<uuid:public_id>/revocation/", invitations.invitation_revocation, name="invitation_revocation"),
+    path("invitation/", joining.invitation, name="invitation"),
+    path("invitation/<str:token>/", joining.invitation_link, name="invitation_link"),
 ]

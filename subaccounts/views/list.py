@@ -14,7 +14,7 @@ from agency.doors import agency_door
 from kit import clock
 from kit.csv_stream import csv_response
 from subaccounts import addresses, listing
-from subaccounts.models import SubAccount
+from subaccounts.models import Invitation, SubAccount
 
 CSV_HEAD = ["Name", "Workspace", "Status", "Contact", "E-mail", "Opened", "Chatbots", "Messages this month", "Leads", "Credits this month"]
 STATUSES = [("", "All"), ("active", "Active"), ("suspended", "Suspended")]
@@ -31,6 +31,9 @@ def sub_account_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "wish": wish,
         "statuses": STATUSES,
+        "invited": Invitation.objects.open().opening().filter(agency=agency).order_by("-id")
+        if Can.OPEN_SUB_ACCOUNTS in request.capabilities and not wish.is_filtered
+        else [],
         "used": sub_accounts.clients().ready().count(),
         "limit": agency.max_sub_accounts if Can.OPEN_SUB_ACCOUNTS in request.capabilities else None,
         "pager_line": f"{len(page.rows)} shown, {listing.PAGE} on a page",
