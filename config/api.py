@@ -9,21 +9,26 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, URLResolver, path, re_path
 from ninja import NinjaAPI, Router
 from ninja.errors import ValidationError
-from ninja.operation import PathView
+from ninja.operation import Operation, PathView
 from ninja.parser import Parser
 from ninja.utils import replace_path_param_notation
 
-from agency.api import router as agency_router
+from agency import api as agency_api
 from agency.api_keys import Scope
 from config import api_gate
 from kit.api import Invalid
 from kit.doors import Door, hang, open_door
 from kit.refusal import Refusal
 from kit.requests import refused
-from subaccounts.api import router as sub_accounts_router
+from subaccounts import api as sub_accounts_api
 from subaccounts.lifecycle import Suspended
 
-ROUTERS: tuple[Router, ...] = (agency_router, sub_accounts_router)
+ROUTERS: tuple[Router, ...] = (
+    agency_api.router,
+    sub_accounts_api.router,
+    agency_api.people,
+    sub_accounts_api.people,
+)
 
 # What pydantic says, in words for whoever writes a program; what is not here is said as pydantic says it.
 _PLAINLY = {
@@ -67,6 +72,9 @@ class KeyedAPI(NinjaAPI):
         self.add_exception_handler(Refusal, _refused)
         self.add_exception_handler(Http404, lambda request, _: refused(request, api_gate.NotFound()))
         self.add_exception_handler(ValidationError, lambda request, error: refused(request, _invalid(error)))
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        return operation.view_func.__name__
 
     def _get_urls(self) -> list[Any]:
         patterns: list[Any] = []

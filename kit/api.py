@@ -12,7 +12,6 @@ from django.core.exceptions import ValidationError
 from django.core.signing import BadSignature, Signer
 from django.core.validators import validate_email
 from django.db.models import Model, QuerySet
-from ninja import Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
 from kit.refusal import Refusal
@@ -23,7 +22,7 @@ Row = TypeVar("Row", bound=Model)
 
 MOST_ON_A_PAGE = 100
 USUAL_ON_A_PAGE = 50
-_DIGITS = r"[0-9]{1,9}"
+_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,17 @@ class Given(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class Changes(Given):
+    """Base of a body that changes something: whatever is left out stays. Read it with `model_dump(exclude_unset=True)`."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
+
+
 def _email(address: str) -> str:
     try:
         validate_email(address)
@@ -84,6 +94,8 @@ def _digits(value: object) -> object:
     return value
 
 
+# A text in one line, in a body.
+Line = Annotated[str, Field(pattern=_ONE_LINE)]
 Flag = Annotated[bool, Strict()]
 # In a body: a JSON number without a fraction, and never `true`.
 Whole = Annotated[int, Strict()]
@@ -91,8 +103,8 @@ Amount = Annotated[int, Strict(), Field(ge=1, le=999_999_999)]
 Email = Annotated[
     str, Field(max_length=254), AfterValidator(_email), WithJsonSchema({"type": "string", "format": "email", "maxLength": 254})
 ]
-# In an address: the digits 0 to 9.
-Digits = Annotated[int, BeforeValidator(_digits)]
+# Of a number in an address, after its bounds: the digits 0 to 9 and nothing else.
+DIGITS = BeforeValidator(_digits)
 
 
 # --- Lists ----------------------------------------------------------------------------------------------------------------
@@ -108,11 +120,8 @@ class Page(BaseModel, Generic[Item]):
 class PageWish(BaseModel):
     """The part of a list that is asked for; the base of a list's filters."""
 
-    limit: Annotated[Digits, Field(ge=1, le=MOST_ON_A_PAGE, description="How many items the page has at most.")] = USUAL_ON_A_PAGE
+    limit: Annotated[int, Field(ge=1, le=MOST_ON_A_PAGE, description="How many items the page has at most."), DIGITS] = USUAL_ON_A_PAGE
     cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before.")
-
-
-Wish = Query[PageWish]
 
 
 def paged(rows: QuerySet[Row], wish: PageWish, *, of: str) -> tuple[list[Row], str | None]:

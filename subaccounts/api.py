@@ -1,19 +1,40 @@
 """The API about sub-accounts, and who of them a key reaches."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router
-from pydantic import BaseModel, Field
+from ninja.responses import Status
+from pydantic import AfterValidator, BaseModel, Field
 
-from kit.api import Page, PageWish, needs, paged
-from subaccounts import addresses
-from subaccounts.models import SubAccount, SubAccountQuerySet, Suspension
+from agency.access import CLIENT_ROLES
+from kit.api import Changes, Email, Flag, Given, Invalid, Line, Page, PageWish, needs, paged
+from subaccounts import addresses, editing, lifecycle, opening
+from subaccounts.forms import plain
+from subaccounts.models import Access, SubAccount, SubAccountQuerySet, Suspension
 
 router = Router(tags=["Sub-accounts"])
+people = Router(tags=["Users"])
+
+
+def _plain(name: str) -> str:
+    try:
+        plain(name)
+    except ValidationError as error:
+        raise ValueError("cannot contain a web address") from error
+    if name and not name.strip():
+        raise ValueError("is blank")
+    return name.strip()
+
+
+Name = Annotated[Line, AfterValidator(_plain)]
+Policy = Literal["read_only", "lockout"]
+Reason = Literal["overdue_payment", "client_request", "abuse", "other"]
 
 
 def reach(request: HttpRequest) -> SubAccountQuerySet:
@@ -34,8 +55,8 @@ class Contact(BaseModel):
 
 
 class Pause(BaseModel):
-    policy: Literal["read_only", "lockout"]
-    reason: Literal["overdue_payment", "client_request", "abuse", "other"]
+    policy: Policy
+    reason: Reason
     note: str
     suspended_at: datetime
 
@@ -86,6 +107,141 @@ def list_sub_accounts(request: HttpRequest, wish: Query[SubAccountWish]) -> SubA
 def get_sub_account(request: HttpRequest, id: UUID) -> SubAccountOut:
     """One sub-account."""
     return _shown(reached(request, id))
+
+
+class SubAccountWanted(Given):
+    """A client to open. Without `has_login` nobody of the client can sign in; with it `email` is needed."""
+
+    business_name: Name = Field("", max_length=120, description="What everybody sees; the contact's name when it is left out.")
+    slug: Line = Field("", max_length=40, description="What stands in the web address; made of the name when it is left out. It stays.")
+    first_name: Name = Field(min_length=1, max_length=80)
+    last_name: Name = Field(min_length=1, max_length=80)
+    email: Email | None = None
+    has_login: Flag = Field(True, description="Whether the client gets a login; its first password goes to `email` and nowhere else.")
+    city: Line = Field("", max_length=80)
+    state: Line = Field("", max_length=80)
+    postal_code: Line = Field("", max_length=20)
+    description: str = Field("", max_length=1000)
+
+
+class SubAccountChanges(Changes):
+    """What is to be different; whatever is left out stays. A contact's e-mail changes nobody's login."""
+
+    name: Name = Field("", min_length=1, max_length=120)
+    business_name: Name = Field("", max_length=120)
+    contact_first_name: Name = Field("", max_length=80)
+    contact_last_name: Name = Field("", max_length=80)
+    contact_email: Email | Literal[""] = ""
+    city: Line = Field("", max_length=80)
+    state: Line = Field("", max_length=80)
+    postal_code: Line = Field("", max_length=20)
+    description: str = Field("", max_length=1000)
+    balance_visibility: Literal["by_mode", "shown", "hidden"] = Field("by_mode", description="What the client sees of its balances.")
+
+
+class SuspensionWanted(Given):
+    policy: Policy = Field("read_only", description="Whether the client may still sign in and look.")
+    reason: Reason = "other"
+    note: str = Field("", max_length=150, description="The client reads it.")
+
+
+@router.post("/sub-accounts", response={201: SubAccountOut})
+@needs("sub_accounts:write")
+def open_sub_account(request: HttpRequest, given: SubAccountWanted) -> Status[SubAccountOut]:
+    """Open a sub-account: its workspace, wallets, starter credits and the client's login."""
+    if given.has_login and not given.email:
+        raise Invalid(fields={"email": "is needed for a login: give one, or has_login false"})
+    slug = given.slug or addresses.suggest_slug(given.business_name or f"{given.first_name} {given.last_name}")
+    if not slug:
+        raise Invalid(fields={"slug": "is needed: no web address can be made of this name"})
+    wanted = given.model_dump() | {"slug": slug, "email": given.email or ""}
+    opened = opening.open_sub_account(agency=request.agency, by=request.actor, **wanted)
+    return Status(201, _shown(opened.sub_account))
+
+
+@router.patch("/sub-accounts/{uuid:id}", response=SubAccountOut)
+@needs("sub_accounts:write")
+def change_sub_account(request: HttpRequest, id: UUID, given: SubAccountChanges) -> SubAccountOut:
+    """Change what the agency knows about a client and what the client sees of its balances."""
+    return _shown(editing.edit(sub_account=reached(request, id), by=request.actor, **given.model_dump(exclude_unset=True)))
+
+
+@router.post("/sub-accounts/{uuid:id}/suspend", response=SubAccountOut)
+@needs("sub_accounts:write")
+def suspend_sub_account(request: HttpRequest, id: UUID, given: SuspensionWanted) -> SubAccountOut:
+    """Pause a sub-account at once: nothing answers and nothing is spent for it. All its data is kept."""
+    sub_account = reached(request, id)
+    lifecycle.suspend(sub_account=sub_account, by=request.actor, **given.model_dump())
+    return _shown(sub_account)
+
+
+@router.post("/sub-accounts/{uuid:id}/restore", response=SubAccountOut)
+@needs("sub_accounts:write")
+def restore_sub_account(request: HttpRequest, id: UUID) -> SubAccountOut:
+    """Lift the suspension in force, at once."""
+    sub_account = reached(request, id)
+    lifecycle.restore(sub_account=sub_account, by=request.actor)
+    return _shown(sub_account)
+
+
+class OwnAccount(BaseModel):
+    """The sub-account a key belongs to, as its own people see it."""
+
+    id: UUID
+    name: str
+    url: str = Field(description="Where its workspace is.")
+    created_at: datetime
+
+
+@router.get("/sub-account", response=OwnAccount)
+@needs("sub_accounts:read", clients=True)
+def get_own_sub_account(request: HttpRequest) -> OwnAccount:
+    """The sub-account whose key this is; 404 for an agency's key."""
+    own = request.sub_account or get_object_or_404(SubAccount.objects.none())
+    return OwnAccount(id=own.public_id, name=own.name, url=addresses.primary_url(own, "/"), created_at=own.created_at)
+
+
+# --- People of a client ---------------------------------------------------------------------------------------------------
+
+
+class ClientUser(BaseModel):
+    """A person of a client and what they are there."""
+
+    id: UUID
+    email: str
+    name: str
+    role: Literal["sub_account_admin", "sub_account_member"]
+    since: datetime
+
+
+class ClientUserPage(Page[ClientUser]):
+    pass
+
+
+@people.get("/sub-accounts/{uuid:id}/users", response=ClientUserPage)
+@needs("users:read", clients=True)
+def list_client_users(request: HttpRequest, id: UUID, wish: Query[PageWish]) -> ClientUserPage:
+    """The people of a client, the newest first. The agency's own people are not among them."""
+    rows, next_cursor = paged(_people_of(request, id), wish, of=f"users of {id}")
+    return ClientUserPage(items=[_person(access) for access in rows], next_cursor=next_cursor)
+
+
+@people.get("/sub-accounts/{uuid:id}/users/{uuid:user_id}", response=ClientUser)
+@needs("users:read", clients=True)
+def get_client_user(request: HttpRequest, id: UUID, user_id: UUID) -> ClientUser:
+    """One person of a client."""
+    return _person(get_object_or_404(_people_of(request, id), user__public_id=user_id))
+
+
+def _people_of(request: HttpRequest, id: UUID) -> QuerySet[Access]:
+    return Access.objects.filter(sub_account=reached(request, id), role__in=CLIENT_ROLES).select_related("user")
+
+
+def _person(access: Access) -> ClientUser:
+    user = access.user
+    return ClientUser.model_validate(
+        {"id": user.public_id, "email": user.email, "name": user.name, "role": access.role, "since": access.created_at}
+    )
 
 
 def _shown(sub_account: SubAccount) -> SubAccountOut:
