@@ -3,6 +3,7 @@
 Nothing is computed until a template asks, so a page without the frame costs no query.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,14 +19,18 @@ from agency.access import Can, Role
 from agency.models import Agency
 from agency.notices import Reader
 from credits.models import Wallet
+from kit import clock
 from kit.units import in_words
 from subaccounts import inbox, switching
+from subaccounts.middleware import ways_back
 from subaccounts.models import Access, Assist, SubAccount
 from whitelabel.resolve import Brand, brand_for
 
 # Asked for each row of a list: the enumeration's own look-ups cost more than the row.
 CAPABILITY = {can.value: can for can in Can}
 
+ASSIST_URGENT_SECONDS = 300
+MANY_ACCOUNTS = 7  # more than these are found faster by typing
 TRIAL_WARNING_DAYS = 14
 TRIAL_URGENT_DAYS = 3
 
@@ -80,7 +85,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Banner:
-    """A line above everything. `is_locked`: no brand's CSS can hide it."""
+    """A line above everything. `is_locked`: no brand's CSS can hide it. `countdown`: how `until` comes nearer, and what then."""
 
     label: str
     tone: str
@@ -91,6 +96,20 @@ class Banner:
     action_url: str = ""
     is_post: bool = False
     is_locked: bool = False
+    countdown: "Countdown | None" = None
+
+
+@dataclass(frozen=True)
+class Countdown:
+    """What is left of an assist when the page is made. From `urgent_seconds` on the person is asked to finish."""
+
+    seconds: int
+    again_url: str
+    urgent_seconds: int = ASSIST_URGENT_SECONDS
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.seconds <= self.urgent_seconds
 
 
 class May:
@@ -220,7 +239,9 @@ class Frame:
 
     @cached_property
     def has_switcher(self) -> bool:
-        """An agency's team always; a client with more than one sub-account. An assisting person goes back by the banner."""
+        """An agency's team always, a client with more than one sub-account. From an assist it leads back and nowhere else."""
+        if self.assist:
+            return True
         if self.sub_account:
             return len(self.accounts) > 1
         return Can.ENTER_SUB_ACCOUNTS in self.capabilities
@@ -230,13 +251,29 @@ class Frame:
         return self._url("agency_home") if self.agency and not self.sub_account else ""
 
     @property
+    def return_url(self) -> str:
+        """Where an assisting person posts to go back to the agency."""
+        return self._url("assist_return") if self.assist else ""
+
+    @property
+    def again_url(self) -> str:
+        """Where an assisting person begins a new assist: on the agency's host, by the whole way again."""
+        return ways_back(self.sub_account)["again_url"] if self.assist and self.sub_account else ""
+
+    @property
+    def has_many_accounts(self) -> bool:
+        return len(self.accounts) > MANY_ACCOUNTS
+
+    @property
     def all_accounts_url(self) -> str:
         return self._url("sub_account_list") if not self.sub_account and len(self.accounts) >= switching.SHOWN else ""
 
     @cached_property
     def accounts(self) -> list[switching.Account]:
         """The sub-accounts this person may go to from here, the recently entered first."""
-        if not self.person or self.assist:
+        if self.assist and self.sub_account:
+            return [switching.Account(self.sub_account.name, self._url("workspace_home"), is_link=True, is_current=True)]
+        if not self.person:
             return []
         return switching.accounts_for(self.person, getattr(self.request, "membership", None), current=self.sub_account)
 
@@ -264,9 +301,11 @@ class Frame:
         if not self.assist or not self.sub_account:
             return None
         text = f"You are working in {self.sub_account.name} as {self.person_name}. Everything you change is recorded. This ends"
+        left = max(0, math.ceil((self.assist.expires_at - clock.now()).total_seconds()))
         return Banner(
             "Assisting", "assist", "lifebuoy", text, until=self.assist.expires_at,
-            action=f"Return to {self.agency_name}", action_url=self._url("assist_return"), is_post=True, is_locked=True,
+            action=f"Return to {self.agency_name}", action_url=self.return_url, is_post=True, is_locked=True,
+            countdown=Countdown(left, self.again_url),
         )  # fmt: skip
 
     def _suspended(self) -> Banner | None:

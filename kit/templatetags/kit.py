@@ -151,7 +151,7 @@ def is_noise(attribute: str, kind: str | None) -> bool:
 def when(context: Context, moment: datetime | date | None, form: str = "relative") -> SafeString | str:
     """A moment as a `time` element: words to read, the exact time in the viewer's zone on hover.
 
-    `form`: relative ("3 minutes ago"), date ("12 Nov 2026") or exact ("12 Nov 2026, 14:05").
+    `form`: relative ("3 minutes ago"), date ("12 Nov 2026"), exact ("12 Nov 2026, 14:05") or clock ("14:05").
     """
     if moment is None:
         return NOTHING
@@ -164,7 +164,8 @@ def when(context: Context, moment: datetime | date | None, form: str = "relative
         return format_html(
             '<time datetime="{}" title="{}" data-relative>{}</time>', moment.astimezone(UTC).isoformat(timespec="seconds"), exact, text
         )
-    text = format_datetime(here, "d MMM y, HH:mm", locale=LOCALE) if form == "exact" else format_date(here, "d MMM y", locale=LOCALE)
+    pattern = {"exact": "d MMM y, HH:mm", "clock": "HH:mm"}.get(form, "d MMM y")
+    text = format_datetime(here, pattern, locale=LOCALE)
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(timespec="seconds"), exact, text)
 
 

@@ -117,8 +117,16 @@
     event.preventDefault();
     one("[data-filter-text]:not([hidden]) button, a[data-filter-text]:not([hidden])", event.target.closest("[data-filter-list]"))?.click();
   });
+  doc.addEventListener("keydown", (event) => {
+    const list = event.target.closest("[data-filter-list]");
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!list || !step) return;
+    event.preventDefault();
+    const rows = all("[data-filter], a, button", list).filter((row) => row.checkVisibility());
+    rows[(rows.indexOf(event.target) + step + rows.length) % rows.length].focus();
+  });
   doc.addEventListener("toggle", (event) => {
-    if (event.newState === "open") one("[data-filter]", event.target)?.focus();
+    if (event.newState === "open" && event.target.matches("[data-filter-list]")) one("[data-filter], a, button", event.target)?.focus();
   }, true);
 
   // --- the palette: every link and switch of the sidebar and of the page's header, by name
@@ -136,7 +144,7 @@
     all(".page-actions a, .page-actions > button").forEach((element) => add(element, "Action"));
     all("#switcher [data-filter-text]").forEach((element) => {
       const name = element.dataset.filterText;
-      found.push({ name, kind: element.matches("form") ? "Sub-account" : "Agency", element: one("button", element) || element });
+      found.push({ name, kind: element.dataset.filterKind || (element.matches("form") ? "Sub-account" : "Agency"), element: one("button", element) || element });
     });
     all("#person-menu a, #person-menu form button").forEach((element) => add(element, "You"));
     return found;
