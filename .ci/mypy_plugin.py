@@ -23,6 +23,7 @@ REQUEST_TYPES: dict[str, str] = {
     "auth": "agency.models.api_key.ApiKey",
     "sub_account": "",
     "capabilities": "",
+    "factor_wanted_by": "",
     "htmx": "",
 }
 CONNECTION_NAMES = ("schema_name", "tenant", "set_tenant", "set_schema_to_public", "looking_at")

@@ -300,6 +300,24 @@ class AgencyForm(forms.ModelForm):  # type: ignore[type-arg]
         return plain_name(self.cleaned_data["name"])
 
 
+class SecondFactorPolicyForm(forms.Form):
+    """Who of an agency's people needs a second factor."""
+
+    team = forms.BooleanField(required=False, label="Everybody in our team needs a second factor")
+    clients = forms.BooleanField(required=False, label="Everybody at our clients needs a second factor")
+
+    def __init__(self, *args: Any, has_one: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.has_one = has_one
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        newly = [name for name in ("team", "clients") if cleaned.get(name) and not self.initial[name]]
+        if newly and not self.has_one:
+            raise ValidationError("Set up a second factor of your own first: under “Sign-in and security”, in the menu behind your name.")
+        return cleaned
+
+
 class NewAgencyForm(forms.Form):
     name = forms.CharField(label="Agency name", max_length=80, widget=forms.TextInput(attrs={"autocomplete": "organization"}))
     slug = forms.CharField(

@@ -10,6 +10,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
 from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 
 from agency import audit
@@ -45,6 +46,17 @@ def has_second_factor(user: User) -> bool:
     return is_mfa_enabled(user)
 
 
+def without_second_factor(people: QuerySet[User]) -> QuerySet[User]:
+    """Those of `people` whose password alone lets them in."""
+    return people.exclude(Exists(Authenticator.objects.filter(user=OuterRef("pk")).exclude(type=Authenticator.Type.RECOVERY_CODES)))
+
+
+def page_to_show_factor(user: User) -> str:
+    """The name of the page where this person shows the factor they have: an app's code, or else a passkey."""
+    has_app = is_mfa_enabled(user, [Authenticator.Type.TOTP])
+    return "mfa_reauthenticate" if has_app else "mfa_reauthenticate_webauthn"
+
+
 def used_second_factor(request: HttpRequest) -> bool:
     """Whether this very session was opened, or confirmed since, with a second factor."""
     return any(record.get("method") == "mfa" for record in get_authentication_records(request, request.user))
@@ -60,11 +72,13 @@ def was_recent(request: HttpRequest) -> bool:
 
 
 def _first_factor_made(sender: Any, *, request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
-    """Who has just shown the first second factor of a member of staff has used it; sessions opened before it existed end."""
+    """Who has just shown their first second factor has used it. Sessions of staff that were opened before it existed end."""
     factors = Authenticator.objects.filter(user=user).exclude(type=Authenticator.Type.RECOVERY_CODES)
-    if not user.is_staff or authenticator.type == Authenticator.Type.RECOVERY_CODES or factors.exclude(pk=authenticator.pk).exists():
+    if authenticator.type == Authenticator.Type.RECOVERY_CODES or factors.exclude(pk=authenticator.pk).exists():
         return
     record_authentication(request, user, "mfa", id=authenticator.pk, type=authenticator.type)
+    if not user.is_staff:
+        return
     for other in UserSession.objects.filter(user=user).exclude(session_key=request.session.session_key):
         other.end()
 
@@ -73,7 +87,7 @@ def watch() -> None:
     """Connect every signal of `RECORDED`; called once, when the apps are ready."""
     for signal, action in RECORDED:
         signal.connect(_recorder(action), weak=False, dispatch_uid=action)
-    mfa.authenticator_added.connect(_first_factor_made, dispatch_uid="first factor of staff")
+    mfa.authenticator_added.connect(_first_factor_made, dispatch_uid="first factor")
 
 
 def _recorder(action: str) -> Any:

@@ -62,6 +62,7 @@ entrance: list[URLPattern] = [
     ),
     path("password/first/", own("one's own password", entrance_views.first_password), name="first_password"),
     path("security/", own("one's own security", mfa.index), name="mfa_index"),
+    path("security/required/", own("what one's agency asks for", entrance_views.second_factor_required), name="second_factor_required"),
     path("security/confirm/", own("showing it is really you", account.reauthenticate), name="account_reauthenticate"),
     path("security/confirm/code/", own("showing it is really you", mfa.reauthenticate), name="mfa_reauthenticate"),
     path(
@@ -108,6 +109,7 @@ platform: list[URLPattern] = [
     ),
     path("agency/new/address/", person_door("suggests an address for a new agency")(agency_views.suggest), name="agency_new_address"),
     path("settings/", agency_door(Can.MANAGE_AGENCY)(agency_views.settings), name="agency_settings"),
+    path("settings/security/", agency_door(Can.MANAGE_AGENCY, recent=True)(agency_views.agency_security), name="agency_security"),
     path("settings/alerts/", alert_settings_views.alert_settings, name="alert_settings"),
     path("notices/", notice_views.notices, name="notices"),
     path("notices/read/", notice_views.notices_read, name="notices_read"),

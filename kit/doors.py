@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.checks import CheckMessage, Error, register
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import resolve_url
+from django.shortcuts import redirect, resolve_url
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.http import url_has_allowed_host_and_scheme
 
@@ -52,6 +52,13 @@ def to_sign_in(request: HttpRequest) -> HttpResponseBase:
     A piece that htmx asked for would be filled with that page: there the whole page reloads.
     """
     return to_page_and_back(request, resolve_url(settings.LOGIN_URL))
+
+
+def to_page(request: HttpRequest, url: str) -> HttpResponseBase:
+    """To `url`, the whole page also where htmx asked for a piece."""
+    if request.headers.get("HX-Request") == "true":
+        return HttpResponse(status=204, headers={"HX-Redirect": url})
+    return redirect(url)
 
 
 def to_page_and_back(request: HttpRequest, url: str) -> HttpResponseBase:

@@ -6,5 +6,5 @@ class SubAccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Registers the system checks and the receiver of sign-outs; models are not loaded before this.
-        from subaccounts import checks, leaving  # noqa: F401
+        # Registers the system checks, the receiver of sign-outs and an outbox handler; models are not loaded before this.
+        from subaccounts import checks, leaving, second_factors  # noqa: F401

@@ -19,12 +19,12 @@ from django.http import (
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from agency import audit
+from agency import audit, security
 from agency.access import ASSISTING, CAPABILITIES, Role
 from agency.models import Membership, User
 from agency.realms import is_at_home
 from kit import clock
-from kit.doors import door_of
+from kit.doors import door_of, to_page, to_page_and_back
 from kit.ids import uuid_of
 from kit.requests import client_address
 from subaccounts import addresses, assist, hosts
@@ -39,6 +39,8 @@ METHODS = ["GET", "HEAD", "POST"]
 STAMP = "stamp"
 ASSIST_COOKIE = "__Host-assist"  # says only that somebody was here to assist; it opens nothing
 SEEN_EVERY_SECONDS = 60
+SHOWING = frozenset({"account_reauthenticate", "mfa_reauthenticate", "mfa_reauthenticate_webauthn"})
+SETTING_UP = frozenset({"second_factor_required", "mfa_activate_totp", "mfa_add_webauthn"})
 TOLD_BY = ("credit_mode", "balance_visibility", "pool_fallback")
 
 
@@ -215,6 +217,34 @@ class FirstPasswordMiddleware:
         return None if is_public or request.resolver_match.url_name == "first_password" else redirect("first_password")
 
 
+class SecondFactorMiddleware:
+    """Whose agency asks for a second factor sets one up, and in this very session shows it, before anything else.
+
+    On staff's host the door asks (`staff_door`); while assisting, the person showed it on the agency's host.
+    """
+
+    def __init__(self, get_response: Response) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
+        if request.factor_wanted_by is None or request.user.must_change_password:
+            return None
+        has_one = security.has_second_factor(request.user)
+        if has_one and security.used_second_factor(request):
+            return None
+        request.capabilities = frozenset()
+        door, name = door_of(view), request.resolver_match.url_name if request.resolver_match else ""
+        is_public = door is not None and door.kind == "open" and request.path_info != "/"
+        if is_public or name in SHOWING or (name in SETTING_UP and not has_one):
+            return None
+        if has_one:
+            return to_page_and_back(request, reverse(security.page_to_show_factor(request.user)))
+        return to_page(request, reverse("second_factor_required"))
+
+
 class PersonMiddleware:
     """Who this is and what they may do here, read anew on every request so that a change acts on the very next one."""
 
@@ -222,7 +252,7 @@ class PersonMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request.membership = request.agency = request.assist = request.actor = None
+        request.membership = request.agency = request.assist = request.actor = request.factor_wanted_by = None
         request.capabilities = frozenset()
         if request.user.is_authenticated:
             self._recognise(request)
@@ -246,13 +276,17 @@ class PersonMiddleware:
             if request.membership is not None:
                 request.agency = request.membership.agency
                 request.capabilities = CAPABILITIES[Role(request.membership.role)]
+                request.factor_wanted_by = request.agency if request.agency.team_needs_mfa else None
             return
         request.agency = site.agency
         if user.realm_id == site.sub_account.agency_id:
-            access = Access.objects.select_related("sub_account").filter(sub_account=site.sub_account, user=user).first()
+            access = Access.objects.select_related("sub_account__agency").filter(sub_account=site.sub_account, user=user).first()
             if access is not None:
                 renew(site.sub_account, access.sub_account)
                 request.capabilities = CAPABILITIES[Role(access.role)]
+            # Not the agency of the site, which may be as old as the host cache.
+            agency = access.sub_account.agency if access is not None else user.realm
+            request.factor_wanted_by = agency if agency is not None and agency.clients_need_mfa else None
             return
         self._recognise_assist(request, site.sub_account)
 

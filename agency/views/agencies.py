@@ -7,13 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from agency import audit
+from agency import audit, security
 from agency.access import AGENCY_ROLES, CAPABILITIES, CLIENT_ROLES, Can
-from agency.forms import AgencyForm, NewAgencyForm
+from agency.forms import AgencyForm, NewAgencyForm, SecondFactorPolicyForm
 from agency.models import Agency, Membership, User
 from credits import ledger
 from kit.refusal import Refusal
-from subaccounts import addresses, opening
+from subaccounts import addresses, opening, second_factors
 
 
 def new(request: HttpRequest) -> HttpResponse:
@@ -74,6 +74,27 @@ def settings(request: HttpRequest) -> HttpResponse:
         messages.success(request, "Your changes are saved.")
         return redirect("agency_settings")
     return render(request, "agency/settings.html", {"form": form, "agency": agency, "host": addresses.host_name(agency.slug)})
+
+
+def agency_security(request: HttpRequest) -> HttpResponse:
+    """Who needs a second factor. Whoever asks others for one has one."""
+    agency: Agency = request.agency
+    now = {"team": agency.team_needs_mfa, "clients": agency.clients_need_mfa}
+    posted = request.POST if request.method == "POST" else None  # with both boxes empty there is nothing in it
+    form = SecondFactorPolicyForm(posted, initial=now, has_one=security.has_second_factor(request.user))
+    if form.is_valid() and form.has_changed():
+        second_factors.ask(agency=agency, **form.cleaned_data, by=request.actor)
+        messages.success(request, "Your security settings are saved. They count from now on.")
+        return redirect("agency_security")
+    team, clients = (second_factors.people_of(agency, side) for side in (second_factors.TEAM, second_factors.CLIENTS))
+    context = {
+        "form": form,
+        "team": team.count(),
+        "team_without": second_factors.without(agency, second_factors.TEAM).order_by("first_name", "email"),
+        "clients": clients.count(),
+        "clients_without": second_factors.without(agency, second_factors.CLIENTS).count(),
+    }
+    return render(request, "agency/security.html", context)
 
 
 @require_safe

@@ -81,6 +81,14 @@ def first_password(request: HttpRequest) -> HttpResponse:
     return render(request, "account/first_password.html", {"form": form})
 
 
+@never_cache
+def second_factor_required(request: HttpRequest) -> HttpResponse:
+    """The first page of a person whose agency asks for a second factor and who has none."""
+    if request.factor_wanted_by is None or security.has_second_factor(request.user):
+        return redirect("/")
+    return render(request, "account/second_factor_required.html", {"agency": request.factor_wanted_by})
+
+
 @require_POST
 @never_cache
 def password_strength(request: HttpRequest) -> HttpResponse:
