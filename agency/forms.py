@@ -225,6 +225,7 @@ class OneTimeCode:
     def clean_code(self) -> str:
         code: str = super().clean_code()  # type: ignore[misc]
         if self.authenticator.type == Authenticator.Type.TOTP and not burn(self.authenticator, code):
+            self._emit_authentication_failed(self.authenticator)  # type: ignore[attr-defined]  # (of the form it is mixed into)
             raise get_adapter().validation_error("incorrect_code")
         return code
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 
-from agency import audit
+from agency import audit, sign_ins
 from agency.models import Agency, User
 from kit import clock
 from kit.requests import client_address
@@ -62,6 +62,12 @@ def used_second_factor(request: HttpRequest) -> bool:
     return any(record.get("method") == "mfa" for record in get_authentication_records(request, request.user))
 
 
+def steps_shown(request: HttpRequest, user: User) -> list[str]:
+    """What this session was opened with, in order and each once: "password", "totp", "webauthn", "recovery_codes"."""
+    shown = (record.get("type") or record["method"] for record in get_authentication_records(request, user))
+    return list(dict.fromkeys(str(step) for step in shown))
+
+
 def was_recent(request: HttpRequest) -> bool:
     """Whether this person showed in this session within `ACCOUNT_REAUTHENTICATION_TIMEOUT` seconds that it is them.
 
@@ -83,11 +89,16 @@ def _first_factor_made(sender: Any, *, request: HttpRequest, user: User, authent
         other.end()
 
 
+def _factor_refused(sender: Any, *, request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
+    sign_ins.failed(user=user, request=request, method=sign_ins.FACTORS.get(authenticator.type, ""))
+
+
 def watch() -> None:
     """Connect every signal of `RECORDED`; called once, when the apps are ready."""
     for signal, action in RECORDED:
         signal.connect(_recorder(action), weak=False, dispatch_uid=action)
     mfa.authenticator_added.connect(_first_factor_made, dispatch_uid="first factor")
+    mfa.authentication_failed.connect(_factor_refused, dispatch_uid="factor refused")
 
 
 def _recorder(action: str) -> Any:

@@ -1,6 +1,6 @@
 from celery import shared_task
 
-from agency import audit, sessions
+from agency import audit, sessions, sign_ins
 
 
 @shared_task
@@ -11,3 +11,8 @@ def forget_sessions() -> None:
 @shared_task
 def forget_audit_records() -> None:
     audit.forget_past()
+
+
+@shared_task
+def forget_sign_ins() -> None:
+    sign_ins.forget()

@@ -11,7 +11,6 @@ from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as recovery_codes
 from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as passkeys
-from allauth.usersessions import views as sessions
 from django.urls import URLPattern, path
 
 from agency.access import Can
@@ -20,6 +19,7 @@ from agency.views import agencies as agency_views
 from agency.views import alert_settings as alert_settings_views
 from agency.views import entrance as entrance_views
 from agency.views import notices as notice_views
+from agency.views import own_sessions as own_session_views
 from kit.doors import open_door
 
 NOT_YET_KNOWN = "nobody is signed in yet; the record is written when a password or an address changes"
@@ -61,7 +61,7 @@ entrance: list[URLPattern] = [
         name="password_strength",
     ),
     path("password/first/", own("one's own password", entrance_views.first_password), name="first_password"),
-    path("security/", own("one's own security", mfa.index), name="mfa_index"),
+    path("security/", own("one's own security", entrance_views.own_security), name="mfa_index"),
     path("security/required/", own("what one's agency asks for", entrance_views.second_factor_required), name="second_factor_required"),
     path("security/confirm/", own("showing it is really you", account.reauthenticate), name="account_reauthenticate"),
     path("security/confirm/code/", own("showing it is really you", mfa.reauthenticate), name="mfa_reauthenticate"),
@@ -88,7 +88,9 @@ entrance: list[URLPattern] = [
     path("security/passkeys/new/", own("one's own passkeys", passkeys.add_webauthn), name="mfa_add_webauthn"),
     path("security/passkeys/<int:pk>/", own("one's own passkeys", passkeys.edit_webauthn), name="mfa_edit_webauthn"),
     path("security/passkeys/<int:pk>/remove/", own("one's own passkeys", passkeys.remove_webauthn), name="mfa_remove_webauthn"),
-    path("security/sessions/", own("one's own sessions", sessions.list_usersessions), name="usersessions_list"),
+    path("security/sessions/", own("one's own sessions", own_session_views.own_sessions), name="usersessions_list"),
+    path("security/sessions/<int:pk>/end/", own("one's own sessions", own_session_views.own_session_end), name="session_end"),
+    path("security/sign-ins/", own("one's own sign-ins", own_session_views.sign_ins), name="sign_ins"),
 ]
 
 platform: list[URLPattern] = [

@@ -62,6 +62,7 @@ PERSON_LINKS = (
     ("Password", "key", "account_change_password"),
     ("E-mail address", "envelope", "account_email"),
     ("Sessions", "computer-desktop", "usersessions_list"),
+    ("Sign-in history", "clock", "sign_ins"),
 )
 
 

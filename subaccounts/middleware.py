@@ -23,6 +23,7 @@ from agency import audit, security
 from agency.access import ASSISTING, CAPABILITIES, Role
 from agency.models import Membership, User
 from agency.realms import is_at_home
+from agency.sessions import STAMP, is_over
 from kit import clock
 from kit.doors import door_of, to_page, to_page_and_back
 from kit.ids import uuid_of
@@ -36,7 +37,6 @@ Response = Callable[[HttpRequest], HttpResponseBase]
 log = structlog.get_logger("canopy.hosts")
 
 METHODS = ["GET", "HEAD", "POST"]
-STAMP = "stamp"
 ASSIST_COOKIE = "__Host-assist"  # says only that somebody was here to assist; it opens nothing
 SEEN_EVERY_SECONDS = 60
 SHOWING = frozenset({"account_reauthenticate", "mfa_reauthenticate", "mfa_reauthenticate_webauthn"})
@@ -194,11 +194,6 @@ def lasts(request: HttpRequest) -> int:
     return settings.SESSION_AGENCY_SECONDS if user.is_authenticated and user.realm_id is None else settings.SESSION_COOKIE_AGE
 
 
-def is_over(stamp: dict[str, Any]) -> bool:
-    now = clock.now().timestamp()
-    return now - stamp["began"] >= stamp["lasts"] or now - stamp["seen"] >= stamp.get("idle", settings.SESSION_IDLE_SECONDS)
-
-
 class FirstPasswordMiddleware:
     """Somebody with a generated password chooses one of their own before anything else."""
 
@@ -237,7 +232,7 @@ class SecondFactorMiddleware:
             return None
         request.capabilities = frozenset()
         door, name = door_of(view), request.resolver_match.url_name if request.resolver_match else ""
-        is_public = door is not None and door.kind == "open" and request.path_info != "/"
+        is_public = door is not None and door.kind in ("open", "key") and request.path_info != "/"
         if is_public or name in SHOWING or (name in SETTING_UP and not has_one):
             return None
         if has_one:

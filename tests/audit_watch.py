@@ -21,7 +21,10 @@ class AuditWatch:
         response = self.get_response(request)
         match = getattr(request, "resolver_match", None)
         door = door_of(match.func) if match else None
-        refused = any(door in response.headers.get("Location", "") for door in ("/sign-in/", "/agency/new/", "/security/required/", "/security/confirm/"))
+        refused = any(
+            door in response.headers.get("Location", "")
+            for door in ("/sign-in/", "/agency/new/", "/security/required/", "/security/confirm/")
+        )
         succeeded = response.status_code in (201, 204, 302, 303) and not refused
         if succeeded and door is not None and not door.unaudited and AuditRecord.objects.count() == before:
             unexplained.append(f"{request.method} {request.path} ({match.view_name}) → {response.status_code}")

@@ -22,5 +22,9 @@ class SignIn(models.Model):
     class Meta:
         indexes = [models.Index(fields=["user", "-at"], name="sign_in_newest")]
 
+    @property
+    def tone(self) -> str:
+        return "good" if self.outcome == self.SUCCEEDED else "bad"
+
     def __str__(self) -> str:
         return f"{self.user} at {self.at:%Y-%m-%d %H:%M}"

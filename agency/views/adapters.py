@@ -9,18 +9,25 @@ from allauth.core import context as allauth_context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from kit.user_agents import in_words
 
-from agency import devices
-from agency.models import Membership, User
-from agency.realms import is_at_home, login_key
+from agency import devices, security, sign_ins
+from agency.models import Membership, SignIn, User
+from agency.realms import is_at_home, known_at, login_key
 from kit import mail, sealed
 from kit.requests import client_address
 from subaccounts import addresses, switching
 from subaccounts.models import Access
 
+WAYS_TO_CONFIRM = {
+    "reauthenticate": "Use your password",
+    "mfa_reauthenticate": "Use a code from your app",
+    "mfa_reauthenticate:webauthn": "Use a passkey or security key",
+}
 UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 (nothing is bound: the session list wants some address)
 
 
@@ -88,10 +95,41 @@ class AccountAdapter(DefaultAccountAdapter):
         messages.error(request, str(self.error_messages["email_password_mismatch"]))
         return HttpResponseRedirect(reverse("account_login"))
 
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        user = known_at(request.site, credentials.get("email") or "")
+        if user is not None:
+            sign_ins.failed(user=user, request=request, method="Confirming with the password" if request.user == user else "Password")
+
+    def login(self, request: HttpRequest, user: Any) -> None:
+        self.was_here_before = user.last_login is not None
+        super().login(request, user)
+
     def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
         response = super().post_login(request, user, **about)
-        devices.remember(request, response, login_key(user.realm_id, user.email))
+        key = login_key(user.realm_id, user.email)
+        with transaction.atomic():
+            made = sign_ins.succeeded(
+                user=user,
+                request=request,
+                method=sign_ins.method_in_words(security.steps_shown(request, user)),
+                is_new_device=not devices.known(request, key),
+            )
+            if made.is_new_device and self.was_here_before and sign_ins.may_mail(user):
+                self._tell_of_new_device(request, made)
+        devices.remember(request, response, key)
         return response
+
+    def _tell_of_new_device(self, request: HttpRequest, made: SignIn) -> None:
+        facts = {"at": made.at, "host": made.host, "device": in_words(made.device), "address": made.address}
+        self.send_mail("mails/new_device", made.user.email, facts)
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """In our words; a password is no answer where a second factor is asked for."""
+        methods = super().get_reauthentication_methods(user)
+        needs_factor = self.request.factor_wanted_by is not None and security.has_second_factor(user)
+        if needs_factor and not security.used_second_factor(self.request):
+            methods = [method for method in methods if method["id"] != "reauthenticate"]
+        return [{**method, "description": WAYS_TO_CONFIRM[method["id"]]} for method in methods]
 
     # Mails
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from allauth.account import views as account_views
 from allauth.core.ratelimit import consume
+from allauth.mfa.base import views as mfa_views
 from django import forms
 from django.contrib.auth import update_session_auth_hash
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
@@ -16,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from agency import security, strength
 from agency.forms import FindWorkspaceForm, FirstPasswordForm
-from agency.models import User
+from agency.models import SignIn, User
 from kit import mail, ratelimit
 from kit.refusal import Refusal
 from kit.requests import client_network
@@ -42,6 +43,19 @@ class SignInView(account_views.LoginView):
 
 
 sign_in = SignInView.as_view()
+
+
+class OwnSecurityView(mfa_views.IndexView):
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        mine = SignIn.objects.filter(user=self.request.user).order_by("-at")
+        return {
+            **super().get_context_data(**kwargs),
+            "last_sign_in": mine.filter(outcome=SignIn.SUCCEEDED).first(),
+            "last_failure": mine.filter(outcome=SignIn.FAILED).first(),
+        }
+
+
+own_security = OwnSecurityView.as_view()
 
 
 def sign_out(request: HttpRequest) -> HttpResponseBase:

@@ -20,7 +20,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 
-from kit import charts, clock, links
+from kit import charts, clock, links, user_agents
 from kit import money as money_words
 from kit import units as unit_words
 
@@ -126,16 +126,10 @@ def percent(part: Any, whole: Any) -> str:
 
 # --- small words --------------------------------------------------------------------------------------------------------------
 
-_BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
-_SYSTEMS = {"Windows": "Windows", "iPhone": "iPhone", "iPad": "iPad", "Android": "Android", "Mac OS X": "macOS", "Linux": "Linux"}
-
 
 @register.filter
 def browser(user_agent: str) -> str:
-    """ "Firefox on Windows" of a User-Agent header, as far as it says; the order of the tables is the order of trust."""
-    name = next((name for mark, name in _BROWSERS.items() if mark in user_agent), "Unknown browser")
-    system = next((system for mark, system in _SYSTEMS.items() if mark in user_agent), "")
-    return f"{name} on {system}" if system else name
+    return user_agents.in_words(user_agent)
 
 
 @register.filter
