@@ -46,7 +46,7 @@ class InviteForm(AddressForm):
     role = forms.ChoiceField(choices=TEAM_AND_CLIENTS, widget=forms.RadioSelect)
     reach = forms.ChoiceField(
         label="Sub-accounts",
-        choices=[(SOME, "Specific sub-accounts"), (ALL, "All sub-accounts, your own and those to come included"), (NONE, "None for now")],
+        choices=[(SOME, "Specific sub-accounts"), (ALL, "All sub-accounts, those to come included"), (NONE, "None for now")],
         initial=SOME,
         widget=forms.RadioSelect,
         required=False,

@@ -501,19 +501,27 @@ def _join_team(invitation: Invitation, user: User, *, is_new: bool, signed_in: U
 
 
 def _join_client(invitation: Invitation, user: User, *, is_new: bool, by: Actor) -> SubAccount:
-    """The workspace the person came for. Where their role would be lower they keep the one they have."""
+    """The workspace the person came for."""
     agency = invitation.agency
     if invitation.opens is None:
         _reach(invitation, user, invitation.role, by=by)
-        account = _account_of(invitation)
-        assert account is not None
-        return account
+        return _first_of(invitation, user)
     if not is_new:
         raise opening.EmailKnown(f"{user.email} signs in to another workspace of {agency.name} already. Ask them to give you access.")
     opens: dict[str, Any] = {**invitation.opens, "first_name": user.first_name, "last_name": user.last_name}
     opened = opening.open_sub_account(agency=agency, email=user.email, has_login=False, key=invitation.public_id, by=by, **opens)
     reach.grant(user=user, agency=agency, role=invitation.role, sub_accounts=[opened.sub_account], by=by)
     return opened.sub_account
+
+
+def _first_of(invitation: Invitation, user: User) -> SubAccount:
+    """Where the person works from now on: on the host the link stood on, if they have access there."""
+    mine = SubAccount.objects.of(invitation.agency).ready().filter(accesses__user=user)
+    named = mine.filter(invitations=invitation).order_by("pk").first()
+    first = named or mine.order_by("name", "pk").first()
+    if first is None:
+        raise NoLongerValid(f"{invitation.agency.name} has no workspace for you yet. Nothing was changed.")
+    return first
 
 
 def _reach(invitation: Invitation, user: User, role: str, *, by: Actor) -> None:

@@ -120,12 +120,14 @@ def _accepted(request: HttpRequest, found: Invitation, token_hash: str, **about:
 
 def _enter(request: HttpRequest, joined: Joined) -> HttpResponse:
     """Where they work from now on. Only whom the link made is signed in by it; everybody else proves who they are."""
-    elsewhere = joined.sub_account is not None and joined.sub_account != request.site.sub_account
-    if joined.is_new and elsewhere and joined.sub_account is not None:
-        request.session[WISH] = {"user": joined.user.pk, "sub_account": joined.sub_account.pk, "at": clock.now().timestamp()}
-        target = addresses.own_url(joined.sub_account, reverse("join_arrive"))
-        return render(request, "subaccounts/joining.html", {"sub_account": joined.sub_account, "next": target})
-    return _sign_in(request, joined.user) if joined.is_new else redirect("/")
+    there = joined.sub_account
+    if there is None or there == request.site.sub_account:
+        return _sign_in(request, joined.user) if joined.is_new else redirect("/")
+    path = "/"
+    if joined.is_new:
+        request.session[WISH] = {"user": joined.user.pk, "sub_account": there.pk, "at": clock.now().timestamp()}
+        path = reverse("join_arrive")
+    return render(request, "subaccounts/joining.html", {"sub_account": there, "next": addresses.own_url(there, path)})
 
 
 def _sign_in(request: HttpRequest, user: User) -> HttpResponse:
