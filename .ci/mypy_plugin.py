@@ -24,6 +24,7 @@ REQUEST_TYPES: dict[str, str] = {
     "sub_account": "",
     "capabilities": "",
     "factor_wanted_by": "",
+    "role": "builtins.str",
     "htmx": "",
 }
 CONNECTION_NAMES = ("schema_name", "tenant", "set_tenant", "set_schema_to_public", "looking_at")

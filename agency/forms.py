@@ -402,3 +402,41 @@ class AlertsForm(AlertChannelsForm):
         field: Any = self.fields["recipients"]
         field.queryset = team
         field.label_from_instance = lambda member: f"{member.user.name} ({member.get_role_display()})"
+
+
+# --- The agency itself ---------------------------------------------------------------------------------------------------
+
+
+class NameTypedForm(forms.Form):
+    """Whoever means it types the name."""
+
+    name = forms.CharField(max_length=120, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, name: str) -> None:
+        super().__init__(data)
+        self.wanted = name
+        self.fields["name"].label = f"Type “{name}” to confirm"
+
+    def clean_name(self) -> str:
+        typed = str(self.cleaned_data["name"]).strip()
+        if typed != self.wanted:
+            raise forms.ValidationError(f"Type the name exactly as it stands here: {self.wanted}. Nothing was deleted.")
+        return typed
+
+
+class OfferForm(forms.Form):
+    """To whom of the team the agency is offered."""
+
+    to = forms.ModelChoiceField(
+        label="New Owner",
+        queryset=User.objects.none(),
+        to_field_name="public_id",
+        empty_label="Choose somebody of your team",
+        error_messages={"required": "Choose somebody.", "invalid_choice": "Choose somebody of your team."},
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, team: QuerySet[User]) -> None:
+        super().__init__(data)
+        field = self.fields["to"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = team

@@ -1,6 +1,6 @@
 from celery import shared_task
 
-from agency import audit, sessions, sign_ins
+from agency import audit, ownership, sessions, sign_ins
 
 
 @shared_task
@@ -16,3 +16,8 @@ def forget_audit_records() -> None:
 @shared_task
 def forget_sign_ins() -> None:
     sign_ins.forget()
+
+
+@shared_task(expires=600)
+def settle_offers() -> None:
+    ownership.sweep()

@@ -20,6 +20,7 @@ from agency.views import alert_settings as alert_settings_views
 from agency.views import entrance as entrance_views
 from agency.views import notices as notice_views
 from agency.views import own_sessions as own_session_views
+from agency.views import ownership as ownership_views
 from kit.doors import open_door
 
 NOT_YET_KNOWN = "nobody is signed in yet; the record is written when a password or an address changes"
@@ -113,6 +114,11 @@ platform: list[URLPattern] = [
     path("settings/", agency_door(Can.MANAGE_AGENCY)(agency_views.settings), name="agency_settings"),
     path("settings/security/", agency_door(Can.MANAGE_AGENCY, recent=True)(agency_views.agency_security), name="agency_security"),
     path("settings/alerts/", alert_settings_views.alert_settings, name="alert_settings"),
+    path("ownership/", ownership_views.owner, name="ownership"),
+    path("ownership/withdrawal/", ownership_views.withdrawal, name="ownership_withdrawal"),
+    path("ownership/offer/", ownership_views.offered, name="ownership_offer"),
+    path("ownership/taking/", ownership_views.taking, name="ownership_taking"),
+    path("ownership/declining/", ownership_views.declining, name="ownership_declining"),
     path("notices/", notice_views.notices, name="notices"),
     path("notices/read/", notice_views.notices_read, name="notices_read"),
     path("notices/<uuid:public_id>/read/", notice_views.notice_read, name="notice_read"),

@@ -296,7 +296,7 @@ class Frame:
     def banners(self) -> list[Banner]:
         if not self.person:
             return []
-        return [banner for banner in (self._assisting(), self._suspended(), self._trial(), self._low_pool()) if banner]
+        return [banner for banner in (self._assisting(), self._suspended(), self._offered(), self._trial(), self._low_pool()) if banner]
 
     def _assisting(self) -> Banner | None:
         if not self.assist or not self.sub_account:
@@ -321,6 +321,13 @@ class Frame:
             f"This account is suspended: you can look, but nothing can be changed.{note}",
             is_locked=True,
         )
+
+    def _offered(self) -> Banner | None:
+        membership = getattr(self.request, "membership", None)
+        if self.sub_account or not getattr(membership, "is_offered", False):
+            return None
+        text = f"You are offered the ownership of {self.agency_name}."
+        return Banner("Ownership", "neutral", "key", text, action="Take it or decline", action_url=self._url("ownership_offer"))
 
     def _trial(self) -> Banner | None:
         if self.sub_account or not self.agency or Can.MANAGE_PLAN not in self.capabilities:

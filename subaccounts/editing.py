@@ -19,6 +19,7 @@ EDITABLE = (
     "postal_code",
     "description",
     "balance_visibility",
+    "members_may_buy",
 )
 
 

@@ -8,8 +8,10 @@ from uuid import uuid4
 
 from django import forms
 from django.conf import settings
+from django.db.models import QuerySet
 from django.urls import reverse_lazy
 
+from agency.models.user import normal_address
 from credits.forms import AmountField, WholeAmountField, steps_of
 from credits.prices import HIGHEST_MARKUP
 from kit.units import in_words
@@ -118,6 +120,7 @@ class EditForm(forms.ModelForm):
             "postal_code",
             "description",
             "balance_visibility",
+            "members_may_buy",
         )
         labels = {
             "contact_first_name": "First name",
@@ -126,10 +129,12 @@ class EditForm(forms.ModelForm):
             "state": "State or region",
             "description": "Business description",
             "balance_visibility": "What the client sees of its balance",
+            "members_may_buy": "Subaccount Members may buy credits and manage cards",
         }
         help_texts = {
             "name": "What you and the client see everywhere.",
             "contact_email": "For your records; it changes nobody's login.",
+            "members_may_buy": "Subaccount Admins always may. It acts on their next click.",
             "balance_visibility": "It acts at once, in the workspace, its files and its mails. A client never sees your pool or your other clients.",
         }
         widgets = {
@@ -385,3 +390,56 @@ class SuspendForm(forms.Form):
         help_text="Up to 150 characters; the client reads it.",
         widget=forms.Textarea(attrs={"rows": 2, "maxlength": 150}),
     )
+
+
+# --- People -------------------------------------------------------------------------------------------------------------
+
+
+class RoleForm(forms.Form):
+    """Another role of the kind this person has."""
+
+    role = forms.ChoiceField(widget=forms.RadioSelect, error_messages={"required": "Choose one.", "invalid_choice": "Choose one of these."})
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, choices: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        field = self.fields["role"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+
+
+class ReachForm(forms.Form):
+    """Into all sub-accounts or into some."""
+
+    ALL, SOME = "all", "some"
+    reach = forms.ChoiceField(
+        label="Which sub-accounts",
+        choices=[(ALL, "All sub-accounts, those to come included"), (SOME, "Only the ones listed here")],
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose one.", "invalid_choice": "Choose one of these."},
+    )
+
+
+class AccountsForm(forms.Form):
+    """Some sub-accounts of those that are offered."""
+
+    sub_account = forms.ModelMultipleChoiceField(
+        queryset=SubAccount.objects.none(),
+        to_field_name="public_id",
+        error_messages={"required": "Tick at least one sub-account.", "invalid_choice": "Choose sub-accounts of your agency."},
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, offered: QuerySet[SubAccount]) -> None:
+        super().__init__(data)
+        field = self.fields["sub_account"]
+        assert isinstance(field, forms.ModelMultipleChoiceField)
+        field.queryset = offered
+
+
+class LoginAddressForm(forms.Form):
+    """The address a client signs in with from now on. `confirmed` comes from the page that shows both."""
+
+    email = forms.EmailField(label="New e-mail address", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "off"}))
+    confirmed = forms.BooleanField(required=False, widget=forms.HiddenInput)
+
+    def clean_email(self) -> str:
+        return normal_address(self.cleaned_data["email"])

@@ -8,6 +8,7 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import logout
 from django.db import ProgrammingError, connection
+from django.db.models import Exists, OuterRef
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -20,8 +21,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from agency import audit, security
-from agency.access import ASSISTING, CAPABILITIES, Role
-from agency.models import Membership, User
+from agency.access import ASSISTING, CAPABILITIES, Can, Role
+from agency.models import Membership, OwnershipOffer, User
 from agency.realms import is_at_home
 from agency.sessions import STAMP, is_over
 from kit import clock
@@ -158,6 +159,7 @@ class SessionStampMiddleware:
         now = int(clock.now().timestamp())
         stamp = session.get(STAMP)
         identity = [session.get("_auth_user_id"), session.get("assist")]
+        role = getattr(request, "role", "")
         if stamp is None or [stamp["user"], stamp["assist"]] != identity:
             host, workspace = place(request)
             session[STAMP] = {
@@ -165,17 +167,28 @@ class SessionStampMiddleware:
                 "workspace": workspace,
                 "user": identity[0],
                 "assist": identity[1],
+                "role": role,
                 "began": now,
                 "seen": now,
                 "lasts": lasts(request),
                 "idle": settings.SESSION_STAFF_IDLE_SECONDS if request.site.kind == "staff" else settings.SESSION_IDLE_SECONDS,
             }
+        elif role and stamp.get("role") != role:
+            if stamp.get("role"):
+                _renew_key(request)
+            session[STAMP] = {**stamp, "seen": now, "role": role}
         elif now - stamp["seen"] >= SEEN_EVERY_SECONDS:
             session[STAMP] = {**stamp, "seen": now}
         else:
             return
         if request.user.is_authenticated:
             UserSession.objects.create_from_request(request)
+
+
+def _renew_key(request: HttpRequest) -> None:
+    """Another role, another key: a copy of the cookie from before is worth nothing."""
+    UserSession.objects.filter(session_key=request.session.session_key).delete()
+    request.session.cycle_key()
 
 
 def place(request: HttpRequest) -> list[str]:
@@ -249,6 +262,7 @@ class PersonMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.membership = request.agency = request.assist = request.actor = request.factor_wanted_by = None
         request.capabilities = frozenset()
+        request.role = ""
         if request.user.is_authenticated:
             self._recognise(request)
         return self.get_response(request)
@@ -267,10 +281,11 @@ class PersonMiddleware:
             if user.realm_id is not None:
                 logout(request)
                 return
-            request.membership = Membership.objects.select_related("agency__plan").filter(user=user).order_by("id").first()
+            request.membership = membership_of(user)
             if request.membership is not None:
                 request.agency = request.membership.agency
-                request.capabilities = CAPABILITIES[Role(request.membership.role)]
+                request.role = request.membership.role
+                request.capabilities = CAPABILITIES[Role(request.role)]
                 request.factor_wanted_by = request.agency if request.agency.team_needs_mfa else None
             return
         request.agency = site.agency
@@ -278,7 +293,8 @@ class PersonMiddleware:
             access = Access.objects.select_related("sub_account__agency").filter(sub_account=site.sub_account, user=user).first()
             if access is not None:
                 renew(site.sub_account, access.sub_account)
-                request.capabilities = CAPABILITIES[Role(access.role)]
+                request.role = access.role
+                request.capabilities = may_here(access)
             # Not the agency of the site, which may be as old as the host cache.
             agency = access.sub_account.agency if access is not None else user.realm
             request.factor_wanted_by = agency if agency is not None and agency.clients_need_mfa else None
@@ -322,6 +338,21 @@ def ways_back(sub_account: SubAccount) -> dict[str, str]:
         name: addresses.platform_url(reverse(url_name, args=[sub_account.public_id], urlconf=settings.ROOT_URLCONF))
         for name, url_name in (("agency_url", "sub_account"), ("again_url", "sub_account_enter"))
     }
+
+
+def membership_of(user: User) -> Membership | None:
+    """Their place in a team; `is_offered` says whether its agency is offered to them."""
+    offers = OwnershipOffer.objects.filter(agency=OuterRef("agency"), offered_to=user, settled_at=None, expires_at__gt=clock.now())
+    found = Membership.objects.select_related("agency__plan").annotate(is_offered=Exists(offers))
+    return found.filter(user=user).order_by("id").first()
+
+
+def may_here(access: Access) -> frozenset[Can]:
+    """What the client's role allows in this sub-account: its agency may keep its Subaccount Members from buying."""
+    allowed = CAPABILITIES[Role(access.role)]
+    if access.role == Role.SUB_ACCOUNT_MEMBER and not access.sub_account.members_may_buy:
+        return allowed - {Can.BUY}
+    return allowed
 
 
 def renew(sub_account: SubAccount, stored: SubAccount) -> None:

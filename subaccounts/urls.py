@@ -17,6 +17,7 @@ from subaccounts.views import (
     list,
     opening,
     people,
+    person,
     suspension,
 )
 
@@ -52,4 +53,11 @@ urlpatterns = [
     path("users/pending/<uuid:public_id>/revocation/", invitations.invitation_revocation, name="invitation_revocation"),
     path("invitation/", joining.invitation, name="invitation"),
     path("invitation/<str:token>/", joining.invitation_link, name="invitation_link"),
+    path("users/<uuid:public_id>/", person.user, name="user"),
+    path("users/<uuid:public_id>/role/", person.user_role, name="user_role"),
+    path("users/<uuid:public_id>/reach/", person.user_reach, name="user_reach"),
+    path("users/<uuid:public_id>/accounts/", person.user_accounts, name="user_accounts"),
+    path("users/<uuid:public_id>/accounts/removal/", person.user_accounts_removal, name="user_accounts_removal"),
+    path("users/<uuid:public_id>/address/", person.user_address, name="user_address"),
+    path("users/<uuid:public_id>/removal/", person.user_removal, name="user_removal"),
 ]

@@ -91,6 +91,27 @@ def change_password(browser: Visitor, new: str = "another-good-one-77") -> Any:
     return answer
 
 
+@pytest.mark.parametrize("who", ["adam", "paul"])
+def test_b02_another_role_changes_the_session_key_and_kills_the_old_one(cast: Cast, who: str) -> None:
+    user = getattr(cast, who)
+    host = PLATFORM if who == "adam" else host_of(cast.acme)
+    browser, _ = sign_in(user.email, host)
+    browser.get("/security/")
+    before, page = cookie_of(browser), f"/users/{user.public_id}/role/"
+    browser.get("/security/")
+    assert cookie_of(browser) == before
+
+    Visitor(PLATFORM, cast.nora).post(page, {"role": "member" if who == "adam" else "sub_account_member"})
+
+    assert is_signed_in(browser)
+    assert cookie_of(browser) != before
+    copied = Visitor(host)
+    copied.cookies[COOKIE] = before
+    assert not is_signed_in(copied)
+    assert is_signed_in(browser)
+    assert UserSession.objects.filter(user=user).count() == 1
+
+
 def test_b03_changing_the_password_ends_every_other_session(cast: Cast) -> None:
     here, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
     there, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
@@ -114,6 +135,33 @@ def test_b03_access_taken_away_acts_on_the_very_next_request(cast: Cast) -> None
     assert browser.get("/security/").wsgi_request.capabilities
     Access.objects.filter(user=cast.paul).delete()
     assert not browser.get("/security/").wsgi_request.capabilities
+
+
+def test_b03_a_person_with_two_browsers_is_out_of_both_once_removed(cast: Cast) -> None:
+    nora = Visitor(PLATFORM, cast.nora)
+    for user, host in ((cast.adam, PLATFORM), (cast.paul, host_of(cast.acme))):
+        browsers = [sign_in(user.email, host)[0] for _ in range(2)]
+        assert all(map(is_signed_in, browsers))
+
+        nora.post(f"/users/{user.public_id}/removal/")
+
+        assert not any(map(is_signed_in, browsers))
+
+
+def test_b03_a_role_changed_by_a_page_acts_in_both_browsers_at_once(cast: Cast) -> None:
+    nora = Visitor(PLATFORM, cast.nora)
+    browsers = [sign_in("adam@northlight.example")[0] for _ in range(2)]
+    assert [browser.get("/users/").status_code for browser in browsers] == [200, 200]
+    nora.post(f"/users/{cast.adam.public_id}/role/", {"role": "member"})
+    assert [browser.get("/users/").status_code for browser in browsers] == [403, 403]
+    nora.post(f"/users/{cast.adam.public_id}/role/", {"role": "admin"})
+    assert [browser.get("/users/").status_code for browser in browsers] == [200, 200]
+
+    clients = [sign_in("paul@acme-plumbing.example", host_of(cast.acme))[0] for _ in range(2)]
+    assert [browser.get("/chatbots/new/").status_code for browser in clients] == [200, 200]
+    nora.post(f"/users/{cast.paul.public_id}/role/", {"role": "sub_account_member"})
+    assert [browser.get("/chatbots/new/").status_code for browser in clients] == [403, 403]
+    assert [browser.get("/chatbots/").status_code for browser in clients] == [200, 200]
 
 
 @pytest.mark.parametrize("site", ["platform", "workspace"])
