@@ -197,12 +197,13 @@ def _record_refusal(request: HttpRequest, refusal: hop.HopRefused) -> None:
     if refusal.user is None:
         return
     sub_account: SubAccount = request.site.sub_account
+    is_ours = refusal.user.realm_id == sub_account.agency_id  # on another agency's host only the person's own learns of it
     audit.record(
         "join.refused",
         by=refusal.user.as_actor(address=client_address(request)),
-        agency=sub_account.agency,
-        sub_account_id=sub_account.public_id,
-        subject=sub_account.name,
+        agency=refusal.user.realm,
+        sub_account_id=sub_account.public_id if is_ours else None,
+        subject=sub_account.name if is_ours else request.site.host,
         after={"cause": refusal.cause},
     )
 

@@ -9,13 +9,17 @@ from uuid import uuid4
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.db import connection
 
-from agency.models import AuditRecord, Membership, User
+from agency.models import Agency, AuditRecord, Membership, User
 from kit import clock
+from kit.doors import Door, all_views, door_of
 from subaccounts import hop, lifecycle
 from subaccounts.models import Access, Assist, Hop, SubAccount
-from tests.cast import PLATFORM, TESTS, Cast, Visitor, host_of
+from tests.cast import PASSWORD, PLATFORM, TESTS, Cast, Visitor, host_of
+from tests.entrance import sign_in
+from tests.test_doors import path_of
 
 
 class Browser:
@@ -194,9 +198,10 @@ def test_c07_from_an_assist_no_other_can_be_started(cast: Cast) -> None:
     stolen.cookies = inside.cookies
     assert "/sign-in/" in stolen.get("/sub-accounts/")["Location"]
     assert Assist.objects.filter(user=cast.nora).count() == 1
+    assert AuditRecord.objects.get(action="session.refused").actor_id == str(cast.nora.public_id)
 
 
-@pytest.mark.parametrize("change", ["membership", "grant", "person"])
+@pytest.mark.parametrize("change", ["membership", "grant", "person", "agency"])
 def test_c08_whoever_loses_the_right_is_out_with_the_next_request_and_can_still_return(cast: Cast, change: str) -> None:
     browser = Browser(cast.mia)
     browser.enter(cast.acme)
@@ -204,11 +209,47 @@ def test_c08_whoever_loses_the_right_is_out_with_the_next_request_and_can_still_
         Membership.objects.filter(user=cast.mia).delete()
     elif change == "grant":
         Access.objects.filter(user=cast.mia).delete()
+    elif change == "agency":
+        Agency.objects.filter(pk=cast.northlight.pk).update(deleted_at=clock.now())
     else:
         User.objects.filter(pk=cast.mia.pk).update(is_active=False)
 
     assert not lives(browser, cast.acme)
     assert browser.on(host_of(cast.acme)).post("/assist/return/").status_code == 200
+
+
+def test_c08_an_admin_made_a_member_is_out_with_the_next_request(cast: Cast) -> None:
+    browser = Browser(cast.adam)
+    browser.enter(cast.koala)
+    Membership.objects.filter(user=cast.adam).update(role="member")
+
+    page = browser.on(host_of(cast.koala)).get("/")
+
+    assert page.status_code == 403
+    assert "Lost the right to enter" in page.content.decode()
+    assert not Assist.objects.get().is_open
+    assert AuditRecord.objects.get(action="assist.ended").after["how"] == "Lost the right to enter"
+
+
+def test_b03_a_new_password_ends_the_assists_of_the_old_one(cast: Cast) -> None:
+    dashboard, _ = sign_in("nora@northlight.example")
+    browser = Browser(cast.nora)
+    browser.enter(cast.acme)
+
+    dashboard.post("/security/password/", {"oldpassword": PASSWORD, "password1": "another-good-one-77", "password2": "another-good-one-77"})
+
+    assert not lives(browser, cast.acme)
+    assert not Assist.objects.get().is_open
+
+
+def test_d05_a_member_without_a_grant_is_a_stranger_there_also_while_assisting_elsewhere(cast: Cast) -> None:
+    browser = Browser(cast.mia)
+    browser.enter(cast.acme)
+    koala = browser.on(host_of(cast.koala))
+    koala.cookies = browser.on(host_of(cast.acme)).cookies
+
+    assert "/sign-in/" in koala.get("/inbox/")["Location"]
+    assert browser.on(PLATFORM).get(f"/sub-accounts/{cast.koala.public_id}/enter/").status_code == 404
 
 
 def test_c08_a_right_lost_between_token_and_arrival(cast: Cast) -> None:
@@ -245,6 +286,79 @@ def test_c09_what_is_changed_while_assisting_carries_both_names(cast: Cast) -> N
     assert (record.actor_id, record.on_behalf_of, record.sub_account_id) == (str(cast.nora.public_id), "Acme Plumbing", cast.acme.public_id)
 
 
+def test_c09_ten_changes_leave_ten_records_with_both_names_that_the_client_reads(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+    browser.enter(cast.acme)
+    inside = browser.on(host_of(cast.acme))
+    bot = {"greeting": "Hi", "tone": "friendly", "accent": "#2f6f4f"}
+
+    for number in range(10):
+        assert inside.post("/chatbots/new/", {**bot, "name": f"Pip {number}"}).status_code == 302
+
+    begun = Assist.objects.with_changes().get()
+    records = AuditRecord.objects.filter(action="chatbot.created")
+    assert (begun.changes, records.count()) == (10, 10)
+    assert {(record.actor_id, record.on_behalf_of, record.sub_account_id) for record in records} == {
+        (str(cast.nora.public_id), "Acme Plumbing", cast.acme.public_id)
+    }
+    page = Visitor(host_of(cast.acme), cast.paul).get(f"/settings/assists/{begun.public_id}/").content.decode()
+    assert page.count("made the chatbot Pip") == 10
+
+
+# Where a client's own credentials, keys, people and money are changed: by name where they are built, by look where they will be.
+OWN = {
+    "first_password", "account_email", "account_change_password", "account_set_password", "account_reauthenticate", "mfa_index", "mfa_activate_totp",
+    "mfa_deactivate_totp", "mfa_generate_recovery_codes", "mfa_view_recovery_codes", "mfa_add_webauthn", "mfa_remove_webauthn", "usersessions_list",
+    "workspace_assist_mails",
+}  # fmt: skip
+LOOKS_OWN = re.compile(r"api|key|hook|people|invit|member|user|card|buy|checkout|payment|password|secret|mfa|security", re.IGNORECASE)
+
+
+def doors_of_the_workspace() -> list[tuple[str, str, Door]]:
+    """Path, name and door of everything on a workspace's host that is for somebody signed in."""
+    found = [
+        (path_of(route, pattern), pattern.name or "", door_of(pattern.callback)) for route, pattern in all_views(settings.WORKSPACE_URLCONF)
+    ]
+    return [(path, name, door) for path, name, door in found if door is not None and door.kind in ("person", "workspace")]
+
+
+def test_c10_what_is_the_clients_own_is_closed_to_whoever_assists(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+    browser.enter(cast.acme)
+    inside = browser.on(host_of(cast.acme))
+    closed = [(path, name) for path, name, door in doors_of_the_workspace() if door.kind == "person" or not door.assisting]
+    wrong = []
+
+    for path, _ in closed:
+        for page in (inside.get(path), inside.post(path)):
+            told = " ".join(page.content.decode().split())
+            if page.status_code != 403 or not ("Only the client can do this" in told or "Return to your agency" in told):
+                wrong.append((page.request["REQUEST_METHOD"], path, page.status_code))
+
+    assert wrong == []
+    assert {name for _, name in closed} >= OWN
+    assert lives(browser, cast.acme)
+
+
+def test_c10_nothing_that_looks_like_a_key_a_person_or_a_payment_is_changed_by_whoever_assists(cast: Cast) -> None:
+    browser = Browser(cast.nora)
+    browser.enter(cast.acme)
+    inside = browser.on(host_of(cast.acme))
+
+    open_to_us = [
+        path
+        for path, name, _ in doors_of_the_workspace()
+        if LOOKS_OWN.search(path + name) and inside.post(path).status_code not in (403, 405)
+    ]
+
+    assert open_to_us == []
+
+
+def test_c10_what_wants_a_recent_proof_is_the_clients_own(cast: Cast) -> None:
+    """Whoever assists has shown nothing on this host: asking them again would lead nowhere."""
+    assert [path for path, _, door in doors_of_the_workspace() if door.recent and door.assisting] == []
+
+
 def test_c12_an_assist_ends_after_thirty_minutes_however_busy(cast: Cast) -> None:
     with time_machine.travel(clock.now(), tick=False) as moved:
         browser = Browser(cast.nora)
@@ -255,14 +369,16 @@ def test_c12_an_assist_ends_after_thirty_minutes_however_busy(cast: Cast) -> Non
         assert not lives(browser, cast.acme)
 
 
-def test_c12_signing_out_of_the_agency_ends_it(cast: Cast) -> None:
+def test_c12_signing_out_of_the_agency_ends_it_everywhere(cast: Cast) -> None:
     browser = Browser(cast.nora)
     browser.enter(cast.acme)
+    browser.enter(cast.koala)
 
     browser.on(PLATFORM).post("/sign-out/")
 
-    assert not Assist.objects.get(user=cast.nora).is_open
+    assert [row.end_in_words for row in Assist.objects.all()] == ["Signed out"] * 2
     assert not lives(browser, cast.acme)
+    assert not lives(browser, cast.koala)
 
 
 def test_c13_in_a_suspended_workspace_the_agency_may_look_but_change_nothing(cast: Cast) -> None:
