@@ -25,6 +25,8 @@ EVENT_TYPES = {
         EventType("call.ended", "A call ended, or was lost because nobody ended it"),
         EventType("lead.created", "A visitor left an address"),
         EventType("conversation.started", "A visitor began a conversation"),
+        EventType("user.invited", "Somebody was invited"),
+        EventType("user.joined", "Somebody accepted an invitation"),
     )
 }
 TEST = EventType("webhook.test", "A test sent from the dashboard")

@@ -54,6 +54,7 @@ WORKSPACE_SECTIONS: tuple[Row, ...] = (
     ("Chatbots", "chat-bubble-left-right", "chatbot_list", Can.SEE_WORKSPACE),
     ("Credits", "circle-stack", "workspace_credits", Can.SEE_WORKSPACE),
     ("Usage", "chart-bar", "workspace_usage", Can.SEE_WORKSPACE),
+    ("People", "users", "colleague_list", Can.MANAGE_WORKSPACE),
     ("Settings", "cog-6-tooth", "workspace_settings", Can.MANAGE_WORKSPACE),
 )
 STAFF_SECTIONS = (("Staff admin", "building-library", "admin:index"),)
