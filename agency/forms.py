@@ -1,7 +1,7 @@
 """Forms of people and agencies. Those that look somebody up by address do it in the realm of the request's host."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 from zoneinfo import available_timezones
@@ -24,12 +24,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from agency import strength
+from agency import deeds, strength
 from agency.alerting import Channel
 from agency.models import Agency, Category, Membership, User
 from agency.models.user import normal_address
 from agency.realms import MAX_PASSWORD_LENGTH, known_at
-from credits.forms import AmountField, WholeAmountField
+from credits.forms import AmountField, DayField, WholeAmountField
 
 CURRENCIES = [
     ("USD", "US dollar (USD)"),
@@ -440,3 +440,58 @@ class OfferForm(forms.Form):
         field = self.fields["to"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = team
+
+
+# --- The audit log -------------------------------------------------------------------------------------------------------
+
+
+class AuditForm(forms.Form):
+    """What to look for in the audit log, in an address: everything may be left empty. `client`, `person` and `assist` are public ids."""
+
+    kind = forms.ChoiceField(label="What", required=False, choices=[("", "Everything"), *deeds.Kind.choices])
+    person = forms.CharField(label="Who", required=False, max_length=40)
+    client = forms.CharField(label="Client", required=False, max_length=40)
+    search = forms.CharField(label="Client", required=False, max_length=120)
+    assist = forms.CharField(label="Assist", required=False, max_length=40)
+    assisting = forms.ChoiceField(
+        label="On behalf of",
+        required=False,
+        choices=[("", "Anybody"), ("yes", "A client (assisting)"), ("no", "Nobody")],
+    )
+    address = forms.CharField(label="Network address", required=False, max_length=64)
+    first = DayField(label="From")
+    last = DayField(label="To")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        first, last = cleaned.get("first"), cleaned.get("last")
+        if first and last and first > last:
+            self.add_error("last", "The last day is before the first.")
+        return cleaned
+
+    def in_words(self) -> Iterator[tuple[str, str]]:
+        """The name of each filter that is set and what it asks for; people and clients aside, which have names."""
+        asked = self.cleaned_data
+        if asked["kind"]:
+            yield "kind", deeds.Kind(asked["kind"]).label
+        if asked["assisting"]:
+            yield "assisting", "While assisting" if asked["assisting"] == "yes" else "Not while assisting"
+        if asked["address"]:
+            yield "address", f"From {asked['address']}"
+        for name in ("first", "last"):
+            if asked[name]:
+                yield name, f"{self.fields[name].label} {asked[name]:%-d %b %Y}"
+
+
+class KeepAuditForm(forms.Form):
+    """For how long the audit log is kept, in days of whole years."""
+
+    EVER = "ever"
+    YEARS = (1, 2, 3, 5, 7)
+
+    days = forms.TypedChoiceField(
+        label="Keep records",
+        coerce=lambda days: None if days == KeepAuditForm.EVER else int(days),
+        widget=forms.RadioSelect,
+        choices=[(EVER, "For ever"), *((str(365 * years), f"{years} year{'' if years == 1 else 's'}") for years in YEARS)],
+    )

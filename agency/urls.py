@@ -17,6 +17,7 @@ from agency.access import Can
 from agency.doors import agency_door, person_door
 from agency.views import agencies as agency_views
 from agency.views import alert_settings as alert_settings_views
+from agency.views import audit as audit_views
 from agency.views import entrance as entrance_views
 from agency.views import notices as notice_views
 from agency.views import own_sessions as own_session_views
@@ -122,5 +123,8 @@ platform: list[URLPattern] = [
     path("notices/", notice_views.notices, name="notices"),
     path("notices/read/", notice_views.notices_read, name="notices_read"),
     path("notices/<uuid:public_id>/read/", notice_views.notice_read, name="notice_read"),
+    path("audit/", audit_views.log, name="audit_log"),
+    path("audit.csv", audit_views.log_csv, name="audit_log_csv"),
+    path("settings/audit/", audit_views.keeping, name="audit_keeping"),
     path("settings/roles/", agency_door(Can.SEE_AGENCY)(agency_views.roles), name="agency_roles"),
 ]

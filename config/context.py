@@ -44,6 +44,7 @@ AGENCY_SECTIONS: tuple[Row, ...] = (
     ("Users", "users", "user_list", Can.MANAGE_TEAM),
     ("Credits", "circle-stack", "credits_home", Can.SEE_CREDITS),
     ("Plan", "credit-card", "plan", Can.MANAGE_PLAN),
+    ("Audit log", "clipboard-document-list", "audit_log", Can.SEE_AUDIT),
     ("Settings", "cog-6-tooth", "agency_settings", Can.MANAGE_AGENCY),
 )
 WORKSPACE_SECTIONS: tuple[Row, ...] = (
@@ -55,6 +56,7 @@ WORKSPACE_SECTIONS: tuple[Row, ...] = (
     ("Credits", "circle-stack", "workspace_credits", Can.SEE_WORKSPACE),
     ("Usage", "chart-bar", "workspace_usage", Can.SEE_WORKSPACE),
     ("People", "users", "colleague_list", Can.MANAGE_WORKSPACE),
+    ("Audit log", "clipboard-document-list", "workspace_audit", Can.MANAGE_WORKSPACE),
     ("Settings", "cog-6-tooth", "workspace_settings", Can.MANAGE_WORKSPACE),
 )
 STAFF_SECTIONS = (("Staff admin", "building-library", "admin:index"),)

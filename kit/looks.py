@@ -15,8 +15,8 @@ from kit.ids import least_of
 
 _LOOK = """
 SELECT * FROM (
-    SELECT {table}.*, {wanted} AS is_wanted, row_number() OVER (ORDER BY id {order}) AS place
-    FROM public.{table} WHERE {found_by} ORDER BY id {order} LIMIT {reach}
+    SELECT {table}.*, {wanted} AS is_wanted, row_number() OVER (ORDER BY {along}) AS place
+    FROM public.{table} WHERE {found_by} ORDER BY {along} LIMIT {reach}
 ) AS looked WHERE is_wanted OR place = {reach} ORDER BY id {order} LIMIT {most}
 """
 
@@ -45,12 +45,23 @@ class Conditions:
 
 @dataclass
 class Search:
-    """`found_by` is what one index finds, in the order of ids; `wanted` is what is asked of each row it finds, of `reach` at most."""
+    """`found_by` is what one index finds, in the order of ids; `wanted` is what is asked of each row it finds, of `reach` at most.
+
+    `along` are the columns that index begins with. By a plain equality PostgreSQL knows that they do not matter for the order, and may
+    read everybody's newest rows instead, picking out ours: no bound where ours are old. Told to sort by them, and not that each has
+    one value only (`only`), it reads that index (17 and newer keep its order).
+    """
 
     model: type[Model]
     reach: int
+    along: list[str] = field(default_factory=list)
     found_by: Conditions = field(default_factory=Conditions)
     wanted: Conditions = field(default_factory=Conditions)
+
+    def only(self, column: str, value: object, kind: str) -> None:
+        """Rows with this `value` in the next column of the index, which holds values of the SQL type `kind`."""
+        self.along.append(column)
+        self.found_by.add(f"{column} = ANY(ARRAY[%s]::{kind}[])", value)
 
 
 def look(
@@ -65,11 +76,13 @@ def look(
     if cursor is not None:
         found_by.add("id > %s" if upwards else "id < %s", cursor)
     # Every part is written in our code; what came from outside is a parameter.
+    order = "ASC" if upwards else "DESC"
     sql = _LOOK.format(
         table=search.model._meta.db_table,
         wanted=search.wanted,
         found_by=found_by,
-        order="ASC" if upwards else "DESC",
+        order=order,
+        along=", ".join(f"{column} {order}" for column in (*search.along, "id")),
         reach=reach,
         most=size + 1,
     )

@@ -1,6 +1,7 @@
 """Every successful change leaves an audit record or its door says why not: watched in every test of the suite."""
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from django.http import HttpRequest, HttpResponseBase
 
@@ -8,6 +9,12 @@ from agency.models import AuditRecord
 from kit.doors import door_of
 
 unexplained: list[str] = []
+DOORS = ("/sign-in/", "/agency/new/", "/security/confirm/", "/security/required/")
+
+
+def leads_to_a_door(response: HttpResponseBase) -> bool:
+    """Somebody was sent to sign in, to confirm that it is them or to open an agency first: nothing was done."""
+    return urlsplit(response.headers.get("Location", "")).path.startswith(DOORS)
 
 
 class AuditWatch:
@@ -21,11 +28,7 @@ class AuditWatch:
         response = self.get_response(request)
         match = getattr(request, "resolver_match", None)
         door = door_of(match.func) if match else None
-        refused = any(
-            door in response.headers.get("Location", "")
-            for door in ("/sign-in/", "/agency/new/", "/security/required/", "/security/confirm/")
-        )
-        succeeded = response.status_code in (201, 204, 302, 303) and not refused
+        succeeded = response.status_code in (201, 204, 302, 303) and not leads_to_a_door(response)
         if succeeded and door is not None and not door.unaudited and AuditRecord.objects.count() == before:
             unexplained.append(f"{request.method} {request.path} ({match.view_name}) → {response.status_code}")
         return response

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from workspace.views import assists, chatbots, credits, faqs, home, inbox, notices, usage, widget
+from workspace.views import assists, audit, chatbots, credits, faqs, home, inbox, notices, usage, widget
 
 urlpatterns = [
     path("", home.workspace_home, name="workspace_home"),
@@ -17,6 +17,8 @@ urlpatterns = [
     path("credits/months/<str:month>.csv", credits.workspace_month_csv, name="workspace_month_csv"),
     path("credits/alerts/<slug:unit>/", credits.workspace_alert, name="workspace_alert"),
     path("settings/", home.workspace_settings, name="workspace_settings"),
+    path("audit/", audit.workspace_audit, name="workspace_audit"),
+    path("audit.csv", audit.workspace_audit_csv, name="workspace_audit_csv"),
     path("settings/alerts/", notices.alert_settings, name="alert_settings"),
     path("settings/assists/", assists.workspace_assists, name="workspace_assists"),
     path("settings/assists/mails/", assists.workspace_assist_mails, name="workspace_assist_mails"),

@@ -142,8 +142,8 @@ def is_noise(attribute: str, kind: str | None) -> bool:
 
 
 @register.simple_tag(takes_context=True)
-def when(context: Context, moment: datetime | date | None, form: str = "relative") -> SafeString | str:
-    """A moment as a `time` element: words to read, the exact time in the viewer's zone on hover.
+def when(context: Context, moment: datetime | date | None, form: str = "relative", zone: str = "") -> SafeString | str:
+    """A moment as a `time` element: words to read, the exact time in the viewer's zone (or in `zone`) on hover.
 
     `form`: relative ("3 minutes ago"), date ("12 Nov 2026"), exact ("12 Nov 2026, 14:05") or clock ("14:05").
     """
@@ -151,7 +151,7 @@ def when(context: Context, moment: datetime | date | None, form: str = "relative
         return NOTHING
     if not isinstance(moment, datetime):
         return format_html('<time datetime="{}">{}</time>', moment.isoformat(), _day(moment, clock.now().date()))
-    here = moment.astimezone(_zone(context))
+    here = moment.astimezone(ZoneInfo(zone) if zone else _zone(context))
     exact = f"{format_datetime(here, 'd MMMM y, HH:mm', locale=LOCALE)} ({here.tzname()})"
     if form == "relative":
         text = relative(moment, here)
