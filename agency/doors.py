@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, NoReturn
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -52,6 +52,8 @@ def agency_door(can: Can, *, unaudited: str = "", recent: bool = False) -> Calla
                 return to_sign_in(request)
             if request.membership is None:
                 return redirect("agency_new")
+            if request.agency.deleted_at is not None:
+                return redirect("agency_deleted") if request.method in ("GET", "HEAD") else _refuse_deleted()
             if can not in request.capabilities:
                 raise PermissionDenied
             if recent and not security.was_recent(request):
@@ -62,6 +64,10 @@ def agency_door(can: Can, *, unaudited: str = "", recent: bool = False) -> Calla
         return inside  # type: ignore[return-value]
 
     return decorate
+
+
+def _refuse_deleted() -> NoReturn:
+    raise PermissionDenied("This agency is deleted. Its Owner can restore it; nothing was changed.")
 
 
 def staff_door(reason: str, *, unaudited: str = "") -> Callable[[View], View]:

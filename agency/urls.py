@@ -18,6 +18,7 @@ from agency.doors import agency_door, person_door
 from agency.views import agencies as agency_views
 from agency.views import alert_settings as alert_settings_views
 from agency.views import audit as audit_views
+from agency.views import deletion as deletion_views
 from agency.views import entrance as entrance_views
 from agency.views import notices as notice_views
 from agency.views import own_sessions as own_session_views
@@ -115,6 +116,9 @@ platform: list[URLPattern] = [
     path("settings/", agency_door(Can.MANAGE_AGENCY)(agency_views.settings), name="agency_settings"),
     path("settings/security/", agency_door(Can.MANAGE_AGENCY, recent=True)(agency_views.agency_security), name="agency_security"),
     path("settings/alerts/", alert_settings_views.alert_settings, name="alert_settings"),
+    path("agency/deletion/", deletion_views.agency_deletion, name="agency_deletion"),
+    path("agency/deleted/", deletion_views.agency_deleted, name="agency_deleted"),
+    path("agency/<uuid:public_id>/restoration/", deletion_views.agency_restoration, name="agency_restoration"),
     path("ownership/", ownership_views.owner, name="ownership"),
     path("ownership/withdrawal/", ownership_views.withdrawal, name="ownership_withdrawal"),
     path("ownership/offer/", ownership_views.offered, name="ownership_offer"),

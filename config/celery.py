@@ -41,6 +41,7 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "audit the books": ("credits.tasks.audit", crontab(hour="3", minute="30")),
     "forget tokens between hosts": ("subaccounts.tasks.forget_hops", crontab(hour="3", minute="40")),
     "end assists whose time is over": ("subaccounts.tasks.end_assists", 60),
+    "purge agencies deleted long ago": ("subaccounts.tasks.purge_deleted_agencies", crontab(hour="4", minute="10")),
     "tell of low balances and limits": ("subaccounts.tasks.tell_alerts", 60),
     "look for unusual use": ("subaccounts.tasks.look_for_spikes", 600),
     "forget old webhook events": ("billing.tasks.forget_webhook_events", crontab(hour="4", minute="10")),

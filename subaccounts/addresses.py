@@ -7,8 +7,9 @@ from django.db import connection
 from django.utils.text import slugify
 
 from agency.models import Agency
+from kit import clock
 from kit.refusal import Refusal
-from subaccounts.models import Invitation, SubAccount
+from subaccounts.models import Invitation, KeptSlug, SubAccount
 
 SLUG_LENGTH = 40
 _KEPT_FOR_OURSELVES = """
@@ -67,6 +68,7 @@ def _taken_of(slugs: list[str]) -> set[str]:
         *SubAccount.objects.filter(slug__in=slugs).values_list("slug", flat=True),
         *Agency.objects.filter(slug__in=slugs).values_list("slug", flat=True),
         *Invitation.objects.open().opening().filter(opens__slug__in=slugs).values_list("opens__slug", flat=True),
+        *KeptSlug.objects.filter(slug__in=slugs, until__gt=clock.now()).values_list("slug", flat=True),
     }
 
 

@@ -59,6 +59,8 @@ def _readers(notice_mail: NoticeMail) -> list[tuple[User, list[Notice]]]:
     channels = alerting.channels_of(agency, sub_account_id if is_client else None)
     wanted = [category for category, channel in channels.items() if channel.by_mail]
     rows = notice_mail.notices.filter(category__in=wanted).order_by("at", "id")
+    if agency.deleted_at is not None:
+        return []
     if not is_client:
         return [(member.user, list(_for_member(rows, member, sub_account_id))) for member in alerting.recipients_of(agency)]
     sub_account = SubAccount.objects.ready().active().filter(agency=agency, public_id=sub_account_id).first()

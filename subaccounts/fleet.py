@@ -55,13 +55,14 @@ def migrate(*, on_step: Callable[[str], None] = lambda schema: None) -> list[Fai
 
 
 def _stale() -> list[tuple[str, str]]:
-    behind = SubAccount.objects.exclude(fingerprint=template.current_fingerprint())
+    behind = SubAccount.objects.filter(purged_at=None).exclude(fingerprint=template.current_fingerprint())
     return list(behind.order_by("id").values_list("schema_name", "fingerprint"))
 
 
 def different() -> list[str]:
     """The workspaces whose catalogue is not what this code's template says, whatever their fingerprint; a query for every 500."""
-    schemas, whole = list(SubAccount.objects.order_by("id").values_list("schema_name", flat=True)), template.current().digest
+    there = SubAccount.objects.filter(purged_at=None)
+    schemas, whole = list(there.order_by("id").values_list("schema_name", flat=True)), template.current().digest
     found: dict[str, str] = {}
     for start in range(0, len(schemas), BATCH):
         found |= catalogue.digests(schemas[start : start + BATCH])

@@ -87,6 +87,7 @@ def forget() -> None:
 
 @receiver((post_save, post_delete), sender=SubAccount)
 @receiver((post_save, post_delete), sender=Domain)
+@receiver(post_save, sender=Agency)
 def _forget_at_commit(**_: Any) -> None:
     transaction.on_commit(forget)
 

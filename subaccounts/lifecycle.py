@@ -3,16 +3,18 @@
 from django.db import connection, transaction
 
 from agency import audit
+from agency.models import Agency
 from kit import clock, events
 from kit.actor import Actor
 from kit.refusal import Refusal
 from subaccounts.models import SubAccount, Suspension
 
+_AGENCY_GATE = 0x5CA7F  # the same for a whole agency
 _GATE = 0x5CA7E  # the first half of the advisory lock's key: "may this sub-account act"
 
 
 class Suspended(Refusal):
-    """The sub-account is on pause or removed: nothing may act or spend for it."""
+    """The sub-account is on pause or removed, or its agency deleted: nothing may act or spend for it."""
 
     code = "suspended"
     status = 403
@@ -38,11 +40,15 @@ def may_act(sub_account: SubAccount) -> None:
     """Raises `Suspended` unless `sub_account` may act right now, whatever the object in hand remembers.
 
     Ask before the work, and again inside the transaction that spends: there the answer holds until the commit, because a
-    suspension waits for it.
+    suspension, and the deletion of its agency, wait for it.
     """
     if connection.in_atomic_block:
         _lock(sub_account, shared=True)
-    ready = SubAccount.objects.ready().filter(pk=sub_account.pk).exclude(suspensions__lifted_at=None, suspensions__isnull=False)
+    ready = (
+        SubAccount.objects.ready()
+        .filter(pk=sub_account.pk, agency__deleted_at=None)
+        .exclude(suspensions__lifted_at=None, suspensions__isnull=False)
+    )
     if not ready.exists():
         raise Suspended
 
@@ -99,11 +105,20 @@ def _tell(type: str, sub_account: SubAccount, suspension: Suspension) -> None:
     events.publish(type, agency_id=sub_account.agency.public_id, sub_account_id=sub_account.public_id, data=data)
 
 
-def _lock(sub_account: SubAccount, *, shared: bool) -> None:
-    """Held until the transaction ends. Spenders share it, so they do not wait for each other, only for a suspension."""
-    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+def close_agency(agency: Agency) -> None:
+    """Until the transaction ends nobody spends for any sub-account of `agency`: whoever does now is waited for."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {function}(%s, %s)", [_GATE, sub_account.pk])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_AGENCY_GATE, agency.pk])
+
+
+def _lock(sub_account: SubAccount, *, shared: bool) -> None:
+    """Held until the transaction ends. Spenders share it, so they do not wait for each other, only for a suspension or a deletion."""
+    with connection.cursor() as cursor:
+        if shared:
+            gates = [_AGENCY_GATE, sub_account.agency_id, _GATE, sub_account.pk]
+            cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s), pg_advisory_xact_lock_shared(%s, %s)", gates)
+        else:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_GATE, sub_account.pk])
 
 
 def _forget(sub_account: SubAccount) -> None:

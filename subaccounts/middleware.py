@@ -8,7 +8,7 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import logout
 from django.db import ProgrammingError, connection
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -53,6 +53,10 @@ AWAY = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not available</title></head>
 <body><h1>Not available right now</h1><p>We know about it and are working on it. Please try again in a few minutes.</p></body></html>
 """
+CLOSED = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not available</title></head>
+<body><h1>Not available</h1><p>This workspace is not available. Please ask whoever gave you its address.</p></body></html>
+"""
 UNDEFINED_TABLE = "42P01"
 
 
@@ -78,6 +82,8 @@ class HostMiddleware:
             request.urlconf = settings.STAFF_URLCONF
         if site.sub_account is None:
             return self.get_response(request)
+        if site.sub_account.agency.deleted_at is not None:
+            return closed()
         request.urlconf = settings.WORKSPACE_URLCONF
         with enter(site.sub_account):
             response = self.get_response(request)
@@ -107,6 +113,11 @@ def _inside(sub_account: SubAccount, chunks: Iterable[bytes]) -> Iterator[bytes]
         if piece is None:
             return
         yield piece
+
+
+def closed() -> HttpResponse:
+    """What stands where a workspace of a deleted agency was, the same for everybody and without a name."""
+    return _plain(CLOSED, status=404)
 
 
 def _plain(page: str, *, status: int) -> HttpResponse:
@@ -265,6 +276,9 @@ class PersonMiddleware:
         request.role = ""
         if request.user.is_authenticated:
             self._recognise(request)
+        # As the database has it now; the site's own copy may be as old as the host cache.
+        if request.site.sub_account is not None and request.agency is not None and request.agency.deleted_at is not None:
+            return closed()
         return self.get_response(request)
 
     def _recognise(self, request: HttpRequest) -> None:
@@ -285,13 +299,14 @@ class PersonMiddleware:
             if request.membership is not None:
                 request.agency = request.membership.agency
                 request.role = request.membership.role
-                request.capabilities = CAPABILITIES[Role(request.role)]
+                request.capabilities = CAPABILITIES[Role(request.role)] if request.agency.deleted_at is None else frozenset()
                 request.factor_wanted_by = request.agency if request.agency.team_needs_mfa else None
             return
         request.agency = site.agency
         if user.realm_id == site.sub_account.agency_id:
             access = Access.objects.select_related("sub_account__agency").filter(sub_account=site.sub_account, user=user).first()
             if access is not None:
+                request.agency.deleted_at = access.sub_account.agency.deleted_at
                 renew(site.sub_account, access.sub_account)
                 request.role = access.role
                 request.capabilities = may_here(access)
@@ -341,10 +356,10 @@ def ways_back(sub_account: SubAccount) -> dict[str, str]:
 
 
 def membership_of(user: User) -> Membership | None:
-    """Their place in a team; `is_offered` says whether its agency is offered to them."""
+    """Their place in a team, one that is not deleted before others; `is_offered` says whether its agency is offered to them."""
     offers = OwnershipOffer.objects.filter(agency=OuterRef("agency"), offered_to=user, settled_at=None, expires_at__gt=clock.now())
     found = Membership.objects.select_related("agency__plan").annotate(is_offered=Exists(offers))
-    return found.filter(user=user).order_by("id").first()
+    return found.filter(user=user, agency__purged_at=None).order_by(F("agency__deleted_at").asc(nulls_first=True), "id").first()
 
 
 def may_here(access: Access) -> frozenset[Can]:

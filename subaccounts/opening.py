@@ -33,6 +33,12 @@ class SubAccountLimitReached(Refusal):
     status = 409
 
 
+class AgencyDeleted(Refusal):
+    code = "agency_deleted"
+    status = 403
+    default_message = "This agency is deleted. Nothing was opened."
+
+
 class EmailKnown(Refusal):
     """The agency's realm already knows the address: it belongs to somebody who signs in to another of its sub-accounts."""
 
@@ -114,6 +120,8 @@ def open_sub_account(
     # Hashing takes a third of a second on purpose: not while the others of this agency wait.
     first = FirstPassword.generated() if has_login else None
     agency = Agency.objects.select_for_update(no_key=True, of=("self",)).select_related("plan").get(pk=agency.pk)
+    if agency.deleted_at is not None:
+        raise AgencyDeleted
     public_id = uuid5(agency.public_id, str(key)) if key else None
     if public_id and (before := SubAccount.objects.filter(public_id=public_id).first()):
         return Opened(before, is_new=False)

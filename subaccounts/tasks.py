@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery import Task, shared_task
 
-from subaccounts import alert_mails, alerts, assist, calls, credit_use, hop, provisioning
+from subaccounts import alert_mails, alerts, assist, calls, credit_use, deletion, hop, provisioning
 from subaccounts.models import SubAccount
 from subaccounts.tenancy import enter
 
@@ -68,3 +68,8 @@ def tell_alerts() -> None:
 @shared_task(expires=300)
 def look_for_spikes() -> None:
     alerts.look_for_spikes()
+
+
+@shared_task(expires=6 * 3600)
+def purge_deleted_agencies() -> None:
+    deletion.purge_due()

@@ -11,7 +11,7 @@ from kit import events, mail
 from kit.actor import Actor
 from kit.refusal import Refusal
 from subaccounts import addresses, assist, reach
-from subaccounts.models import Access, SubAccount
+from subaccounts.models import Access, Assist, SubAccount
 
 TEAM_ROLES = (Role.ADMIN, Role.MEMBER)
 
@@ -88,7 +88,7 @@ def remove(*, user: User, agency: Agency, by: Actor) -> None:
         held = _client_roles(user, agency)
     reach.take_everything(user=user, agency=agency)
     sessions.end_all(user)
-    assist.end_all(user=user, by=by)
+    assist.end_all(user=user, by=by, how=Assist.LOST)
     audit.record("user.removed", by=by, agency=agency, subject=user.email, before={"role": ", ".join(held)})
     data = {"user_id": str(user.public_id), "name": user.name, "email": user.email, "role": held[0]}
     events.publish("user.removed", agency_id=agency.public_id, data=data)
@@ -162,7 +162,7 @@ def _change_in_team(user: User, agency: Agency, role: str, by: Actor) -> list[st
         membership.role = role
         membership.save(update_fields=["role"])
         reach.take_everything(user=user, agency=agency)
-        assist.end_all(user=user, by=by)
+        assist.end_all(user=user, by=by, how=Assist.LOST)
     return [before]
 
 

@@ -107,6 +107,7 @@ class SubAccount(TenantMixin):
     )
     fingerprint = models.CharField(max_length=64, help_text="The workspace migrations its schema is at.")
     created_at = models.DateTimeField(default=clock.now)
+    purged_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then its workspace is gone for good.")
 
     objects = SubAccountQuerySet.as_manager()
 
@@ -182,6 +183,16 @@ class Domain(DomainMixin):
     """A host name a workspace answers on, lower case and without a port. The primary one is what links are built from."""
 
     domain = models.CharField(max_length=253, unique=True)
+
+
+class KeptSlug(models.Model):
+    """The web address of a workspace or agency that is gone: nobody else gets it until then."""
+
+    slug = models.CharField(max_length=40, unique=True)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.slug
 
 
 class Suspension(models.Model):
