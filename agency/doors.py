@@ -15,6 +15,11 @@ from agency import security
 from agency.access import Can
 from kit.doors import Door, View, hang, to_page_and_back, to_sign_in
 
+NOTHING_TO_SHOW = (
+    "This takes showing once more that it is you, and your account has no password yet. Sign out, choose “Forgot your password?” "
+    "where you sign in, and set one. Nothing was changed."
+)
+
 
 def person_door(reason: str, *, unaudited: str = "") -> Callable[[View], View]:
     """Anyone who is signed in; `reason` says why no capability is asked for."""
@@ -34,6 +39,8 @@ def person_door(reason: str, *, unaudited: str = "") -> Callable[[View], View]:
 
 def to_confirm(request: HttpRequest) -> HttpResponseBase:
     """To the page where somebody signed in shows that it is still them, and back; a form has to be sent again."""
+    if not security.can_confirm(request.user):
+        raise PermissionDenied(NOTHING_TO_SHOW)
     if request.method not in ("GET", "HEAD"):
         messages.info(request, "Confirm that it is you, then do it again. Nothing was changed yet.")
     return to_page_and_back(request, reverse("account_reauthenticate"))

@@ -68,6 +68,11 @@ def steps_shown(request: HttpRequest, user: User) -> list[str]:
     return list(dict.fromkeys(str(step) for step in shown))
 
 
+def can_confirm(user: User) -> bool:
+    """Whether this person has anything to show that it is them: a password or a second factor."""
+    return user.has_usable_password() or has_second_factor(user)
+
+
 def was_recent(request: HttpRequest) -> bool:
     """Whether this person showed in this session within `ACCOUNT_REAUTHENTICATION_TIMEOUT` seconds that it is them.
 

@@ -66,10 +66,12 @@ entrance: list[URLPattern] = [
     path("password/first/", own("one's own password", entrance_views.first_password), name="first_password"),
     path("security/", own("one's own security", entrance_views.own_security), name="mfa_index"),
     path("security/required/", own("what one's agency asks for", entrance_views.second_factor_required), name="second_factor_required"),
-    path("security/confirm/", own("showing it is really you", account.reauthenticate), name="account_reauthenticate"),
-    path("security/confirm/code/", own("showing it is really you", mfa.reauthenticate), name="mfa_reauthenticate"),
+    path("security/confirm/", own("showing it is really you", entrance_views.confirm_with_password), name="account_reauthenticate"),
+    path("security/confirm/code/", own("showing it is really you", entrance_views.confirm_with_code), name="mfa_reauthenticate"),
     path(
-        "security/confirm/passkey/", own("showing it is really you", passkeys.reauthenticate_webauthn), name="mfa_reauthenticate_webauthn"
+        "security/confirm/passkey/",
+        own("showing it is really you", entrance_views.confirm_with_passkey),
+        name="mfa_reauthenticate_webauthn",
     ),
     path("security/email/", own("one's own address", account.email), name="account_email"),
     path("security/password/", own("one's own password", account.password_change), name="account_change_password"),

@@ -13,13 +13,13 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from kit.user_agents import in_words
 
 from agency import devices, security, sign_ins
 from agency.models import Membership, SignIn, User
 from agency.realms import is_at_home, known_at, login_key
 from kit import mail, sealed
 from kit.requests import client_address
+from kit.user_agents import in_words
 from subaccounts import addresses, switching
 from subaccounts.models import Access
 

@@ -2,23 +2,29 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from allauth.account import views as account_views
+from allauth.account.utils import get_next_redirect_url
 from allauth.core.ratelimit import consume
 from allauth.mfa.base import views as mfa_views
+from allauth.mfa.webauthn import views as passkey_views
 from django import forms
 from django.contrib.auth import update_session_auth_hash
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import Resolver404, resolve
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from agency import security, strength
+from agency.access import Can
 from agency.forms import FindWorkspaceForm, FirstPasswordForm
 from agency.models import SignIn, User
 from kit import mail, ratelimit
+from kit.doors import door_of
 from kit.refusal import Refusal
 from kit.requests import client_network
 from subaccounts import addresses, switching
@@ -43,6 +49,45 @@ class SignInView(account_views.LoginView):
 
 
 sign_in = SignInView.as_view()
+
+
+class ForAPurpose:
+    """Showing that it is still you, with what for: the door one wants to go through tells."""
+
+    request: HttpRequest
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]  # (of the view it is mixed into)
+        must_show = security.has_second_factor(self.request.user) and not security.used_second_factor(self.request)
+        wanted_by = self.request.factor_wanted_by if must_show else None
+        return {**context, "purpose": purpose_of(self.request), "factor_wanted_by": wanted_by}
+
+
+def purpose_of(request: HttpRequest) -> str:
+    """What the page that `next` names is for, in the words of the roles; empty where its door says nothing."""
+    wanted = urlsplit(get_next_redirect_url(request) or "").path
+    try:
+        door = door_of(resolve(wanted, getattr(request, "urlconf", None)).func)
+    except Resolver404:
+        return ""
+    return str(Can(door.needs).label) if door is not None and door.recent else ""
+
+
+class ConfirmWithPasswordView(ForAPurpose, account_views.ReauthenticateView):
+    pass
+
+
+class ConfirmWithCodeView(ForAPurpose, mfa_views.ReauthenticateView):
+    pass
+
+
+class ConfirmWithPasskeyView(ForAPurpose, passkey_views.ReauthenticateWebAuthnView):
+    pass
+
+
+confirm_with_password = ConfirmWithPasswordView.as_view()
+confirm_with_code = ConfirmWithCodeView.as_view()
+confirm_with_passkey = ConfirmWithPasskeyView.as_view()
 
 
 class OwnSecurityView(mfa_views.IndexView):

@@ -1,5 +1,6 @@
 """Threats B: sessions, cookies, CSRF, redirects."""
 
+import ast
 import re
 from datetime import timedelta
 from typing import Any
@@ -14,10 +15,10 @@ from django.urls import URLPattern
 from agency.models import AuditRecord, Membership, User
 from kit import clock
 from kit.doors import all_views
-from subaccounts import assist
+from subaccounts import assist, second_factors
 from subaccounts.middleware import SEEN_EVERY_SECONDS
 from subaccounts.models import Access
-from tests.cast import PASSWORD, PLATFORM, Cast, Visitor, host_of
+from tests.cast import PASSWORD, PLATFORM, TESTS, Cast, Visitor, host_of
 from tests.entrance import Mails, code_in, is_signed_in, sign_in
 from tests.test_doors import path_of
 
@@ -283,6 +284,32 @@ def test_b11_stored_text_is_never_a_template(cast: Cast, mails: Mails, text: str
     assert text in page
     Visitor(host_of(cast.acme)).post("/password/reset/", {"email": "paul@acme-plumbing.example"})
     assert text in mails()[-1].body
+
+
+def test_b11_names_in_mails_are_never_templates(cast: Cast, mails: Mails) -> None:
+    words = "{{ settings.SECRET_KEY }}{{ 7|add:7 }}"
+    agency = cast.northlight
+    agency.name = words
+    agency.save()
+    second_factors.ask(agency=agency, team=True, clients=True, by=TESTS)
+    for _ in range(2):
+        sign_in("paul@acme-plumbing.example", host_of(cast.acme), headers={"user-agent": "{% now 'Y' %} Firefox"})
+    sent = {message.subject for message in mails()}
+    assert {f"{words} asks for a second step when you sign in", f"New sign-in to {words}"} <= sent
+    assert all(words in message.body for message in mails() if message.to == ["paul@acme-plumbing.example"])
+
+
+def test_b11_nothing_of_ours_compiles_a_text() -> None:
+    """Templates come from files; what would make one of a text is called nowhere."""
+    makers = {"Template", "from_string", "engines", "Engine"}
+    found = []
+    for app in ("agency", "billing", "config", "credits", "kit", "subaccounts", "whitelabel", "workspace"):
+        for path in (settings.BASE_DIR / app).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+                if name in makers:
+                    found.append(f"{path}:{node.lineno}")
+    assert found == []
 
 
 def test_b13_signing_out_takes_a_post_and_forgets_the_pages(cast: Cast) -> None:

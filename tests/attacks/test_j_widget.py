@@ -305,6 +305,19 @@ def test_j08_j09_what_visitors_write_is_text_on_every_page(acme: SubAccount, bot
             assert payload not in page, (address, payload)
 
 
+def test_b11_a_greeting_is_never_a_template(acme: SubAccount, bot: Chatbot) -> None:
+    words = "{{ settings.SECRET_KEY }} {% load static %} {{ 7|add:7 }}"
+    with enter(acme):
+        Chatbot.objects.filter(pk=bot.pk).update(greeting=words, name="{{ 7|add:7 }}", fallback_text=words)
+    chat = Chat(acme, bot).enter()
+    chat.ask("Something nobody has an answer to")
+    said = [message["text"] for message in chat.read()]
+    page = chat.client.get(chat.base).content.decode()
+    assert words in said
+    assert "{{ 7|add:7 }}" in page
+    assert ">14<" not in page
+
+
 def test_j09_answers_are_sent_as_json_and_never_as_a_page(chat: Chat) -> None:
     answer = chat.ask("<script>alert(1)</script>")
     assert answer.headers["Content-Type"] == "application/json"

@@ -24,6 +24,19 @@ demo.furnish(cast.Cast().acme, by=cast.TESTS)
 """
 
 
+MARKUP = (
+    "<img src=//evil.example/a.png> [here](javascript:alert(1)) ![](https://evil.example/b.png) <script src=//evil.example/c.js></script>"
+)
+MARKED_UP = f"""
+from subaccounts.tenancy import enter
+from tests import cast
+from workspace.models import Chatbot, Faq
+with enter(cast.Cast().acme):
+    for chatbot in Chatbot.objects.present():
+        Faq.objects.create(chatbot=chatbot, question="What does markup look like in the zebra crossing answer?", answer={MARKUP!r})
+"""
+
+
 @pytest.fixture(scope="module")
 def product(chromium: Any, worker_id: str) -> Iterator[Product]:
     made = Product(f"widget_{worker_id}")
@@ -192,6 +205,59 @@ def test_j09_what_a_visitor_writes_never_runs_in_the_inbox(product: Product, web
     paul.locator("tbody th a").first.click()
     paul.wait_for_selector("text=<img src=x")
     assert "owned" not in paul.title()
+
+
+def test_b10_an_answer_with_markup_is_text_and_fetches_nothing(product: Product, website: str, browser: Any) -> None:
+    asked: list[str] = []
+    browser.on("request", lambda request: asked.append(request.url) if "evil.example" in request.url else None)
+    product.manage("shell", "--verbosity", "0", "-c", MARKED_UP)
+    page = browser.new_page()
+    page.goto(website)
+    frame = open_chat(page)
+    ask(frame, "What does markup look like in the zebra crossing answer?")
+    assert MARKUP in frame.inner_text("#log")
+    assert frame.locator("#log img, #log a, #log iframe").count() == 0
+
+    paul = signed_in(browser, product)
+    paul.goto(f"{product.workspace('acme-plumbing')}/inbox/")
+    paul.locator("tbody th a").first.click()
+    paul.wait_for_selector("text=evil.example")
+    assert paul.locator("main img[src*=evil], main a[href*=evil], main a[href^=javascript]").count() == 0
+    assert asked == []
+
+
+def test_b12_a_foreign_frame_cannot_speak_for_the_website_or_the_chat(website: str, evil: str, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto(website)
+    chat = open_chat(page)
+    page.evaluate("address => { const frame = document.createElement('iframe'); frame.src = address; document.body.append(frame); }", evil)
+    page.wait_for_function("document.querySelector('iframe')")
+    page.wait_for_timeout(300)
+    foreign = next(frame for frame in page.frames if frame.url.startswith(evil))
+    forged = [
+        {"type": "chat-widget:close"},
+        {"type": "chat-widget:keep", "token": "x" * 43},
+        {"type": "chat-widget:ready", "accent": "red", "ink": "red", "name": "Evil"},
+    ]
+    for message in forged:
+        foreign.evaluate("message => parent.postMessage(message, '*')", message)
+        page.evaluate("message => window.postMessage(message, '*')", message)
+    inward = [
+        {"type": "chat-widget:hello", "page": f"{evil}/", "token": "y" * 43},
+        {"type": "chat-widget:closed"},
+        {"type": "chat-widget:open"},
+    ]
+    for message in inward:
+        foreign.evaluate(
+            "message => { for (let i = 0; i < parent.frames.length; i++) parent.frames[i].postMessage(message, '*'); }", message
+        )
+    page.wait_for_timeout(300)
+    look = page.evaluate("document.querySelector('chat-widget').style.getPropertyValue('--accent')")
+    assert look != "red"
+    assert "x" * 43 not in str(page.evaluate(ENTRIES))
+    assert "y" * 43 not in str(chat.evaluate(ENTRIES))
+    ask(chat, "When are you open?")
+    assert chat.locator("#text").is_visible()
 
 
 def test_j01_another_website_shows_nothing_and_reads_nothing(product: Product, website: str, evil: str, browser: Any) -> None:
