@@ -1,5 +1,6 @@
 """Entering a client's workspace and coming back, over two hosts in a real browser with its own rules about cookies and forms."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +14,8 @@ SEED = "from tests import cast; cast.assemble()"
 
 
 @pytest.fixture(scope="module")
-def product(chromium: Any) -> Iterator[Product]:
-    made = Product("assist")
+def product(chromium: Any, worker_id: str) -> Iterator[Product]:
+    made = Product(f"assist_{worker_id}")
     try:
         made.start()
         made.manage("shell", "--verbosity", "0", "-c", SEED)
@@ -57,6 +58,41 @@ def test_one_click_enters_and_one_click_returns(product: Product, browser: Any) 
     assert complaints == []
 
 
+def test_nora_changes_a_chatbot_for_acme_and_paul_reads_what_she_did(product: Product, chromium: Any, browser: Any) -> None:
+    """Both sides of an assist, from the wish to the trail."""
+    reason = "A greeting for the winter, as agreed by phone"
+    page = sign_in(browser, product.url, "nora@northlight.example")
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    home = detail_of_acme(page, product)
+    page.get_by_role("link", name="Enter with a reason…").click()
+    page.get_by_label("Reason").fill(reason)
+    page.get_by_role("button", name="Enter workspace").click()
+    page.wait_for_url(f"{product.workspace('acme-plumbing')}/")
+
+    expect(page.locator("[data-countdown]")).to_have_text(re.compile(r"^in (30:00|29:[0-5]\d)$"))
+    first = page.locator("[data-countdown]").inner_text()
+    expect(page.locator("[data-countdown]")).not_to_have_text(first)
+    page.goto(f"{product.workspace('acme-plumbing')}/chatbots/new/")
+    page.get_by_role("textbox", name="Name").fill("Pip")
+    page.get_by_role("button", name="Make chatbot").click()
+    page.wait_for_url("**/chatbots/*-*/**")
+    page.get_by_role("button", name="Return to Northlight Digital").click()
+    page.wait_for_url(home)
+    expect(page.get_by_text(reason)).to_be_visible()
+    assert complaints == []
+
+    theirs = chromium.new_context()
+    paul = sign_in(theirs, product.workspace("acme-plumbing"), "paul@acme-plumbing.example")
+    paul.goto(f"{product.workspace('acme-plumbing')}/settings/")
+    paul.get_by_role("link", name="Assists").click()
+    row = paul.get_by_role("row").filter(has_text=reason)
+    expect(row).to_contain_text("Returned")
+    row.get_by_role("link", name="Nora Lind").click()
+    expect(paul.get_by_text("Nora Lind made the chatbot Pip")).to_be_visible()
+    theirs.close()
+
+
 def test_the_switcher_enters_too_and_signing_out_of_the_agency_ends_it(product: Product, browser: Any) -> None:
     page = sign_in(browser, product.url, "adam@northlight.example")
     page.get_by_role("button", name="Switch account").click()
@@ -70,6 +106,8 @@ def test_the_switcher_enters_too_and_signing_out_of_the_agency_ends_it(product: 
 
     page.reload()
 
+    expect(page.get_by_role("heading", name="Your assist has ended")).to_be_visible()
+    page.get_by_role("link", name="Start a new assist").click()
     assert "/sign-in/" in page.url
 
 

@@ -278,15 +278,19 @@ def _contact(place: Place) -> Contact:
 def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     """A pause that was lifted, an assist, answers by a person, leads dealt with, and a trial that staff extended."""
     nora, adam = _owner(agency), User.objects.in_realm(None).get(email=cast.ADAM.email)
-    acme, sunrise = places[0].sub_account, places[2].sub_account
+    sunrise = places[2].sub_account
     with clock.at(until - timedelta(days=12)):
         lifecycle.suspend(sub_account=sunrise, reason="overdue_payment", note="Invoice 1042 is open. Please call Nora.", by=nora.as_actor())
     with clock.at(until - timedelta(days=10)):
         lifecycle.restore(sub_account=sunrise, by=nora.as_actor())
-    with clock.at(until - timedelta(days=4)):
-        visit = assist.begin(user=adam, sub_account=acme)
-    with clock.at(until - timedelta(days=4) + timedelta(minutes=14)):
-        assist.end(assist=visit, by=adam.as_actor(on_behalf_of=acme.name))
+    _assist(
+        adam,
+        places[0],
+        until - timedelta(days=4),
+        "Greeting for the winter, as agreed by phone",
+        greeting="Burst pipe? Boiler out? I can help.",
+    )
+    _assist(nora, places[2], until - timedelta(days=2), "Looked into why a visitor got no answer")
     _move_minutes(agency, places, until - timedelta(days=6))
     for place in places[:2]:
         _work_on_inbox(place, until - timedelta(hours=1))
@@ -295,6 +299,18 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     for hours, user in enumerate(User.objects.order_by("id"), 2):
         User.objects.filter(pk=user.pk).update(last_login=until - timedelta(hours=5 * hours))
     Agency.objects.filter(pk=agency.pk).update(trial_ends_at=until + timedelta(days=settings.TRIAL_DAYS))
+
+
+def _assist(user: User, place: Place, at: datetime, reason: str, *, greeting: str = "") -> None:
+    """A visit of fourteen minutes in a client's workspace, with a new greeting for its chatbot where there is one."""
+    by = user.as_actor(on_behalf_of=place.sub_account.name)
+    with clock.at(at):
+        visit = assist.begin(user=user, sub_account=place.sub_account, reason=reason)
+    if greeting:
+        with clock.at(at + timedelta(minutes=6)), enter(place.sub_account):
+            chatbots.change(sub_account=place.sub_account, chatbot=place.chatbot, greeting=greeting, by=by)
+    with clock.at(at + timedelta(minutes=14)):
+        assist.end(assist=visit, by=by)
 
 
 def _limit(agency: Agency, places: list[Place], at: datetime) -> None:
