@@ -7,7 +7,7 @@ Whoever dies in between leaves a claim that ends by itself, so a delivery is mad
 import json
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -17,7 +17,8 @@ from uuid import UUID
 from celery import current_app
 from celery.exceptions import CeleryError
 from django.db import transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 from standardwebhooks import Webhook
@@ -36,6 +37,9 @@ ENDPOINT_WAITS_SECONDS = [5, 300, 1_800]
 DISABLED_AFTER = timedelta(days=3)
 IN_HAND = 2
 CLAIM_SECONDS = 60
+CANDIDATES = 20
+MOST_TRIES = len(WAITS_SECONDS) + 1
+FORGET_AT_ONCE = 1_000
 LONGEST_RETRY_AFTER = 86_400
 ANSWER_KEPT = 200
 WAKE_TASK = "billing.tasks.deliver_webhooks"
@@ -45,13 +49,14 @@ USER_AGENT = "Webhooks/1"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a try came to. `retry_after` in seconds, where the receiver asked for it."""
+    """What a try came to. `retry_after` in seconds, where the receiver asked for it; `headers` as they were sent."""
 
     milliseconds: int
     status: int | None = None
     answer: str = ""
     error: str = ""
     retry_after: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_success(self) -> bool:
@@ -62,7 +67,7 @@ class Outcome:
 def fan_out(message: OutboxMessage) -> None:
     """Put the event on its way to each endpoint that hears it; kept nowhere when none does."""
     told = message.payload
-    agency = Agency.objects.filter(public_id=told["agency_id"]).first()
+    agency = Agency.objects.filter(public_id=told["agency_id"], deleted_at=None).first()
     kind = EVENT_TYPES[told["type"]]
     if agency is None:
         return
@@ -109,47 +114,80 @@ def wake() -> None:
 
 
 def claim() -> Delivery | None:
-    """The next one that may be tried now: its receiver is not left alone, not busy with `IN_HAND` others, and not on pause."""
+    """The next one that may be tried now: its receiver is not left alone, not busy with `IN_HAND` others, and not on pause.
+
+    It looks at endpoints, not at deliveries: a hundred thousand that wait for one receiver cost what one does.
+    """
     now = clock.now()
-    busy = Count("endpoint__deliveries", filter=Q(endpoint__deliveries__claimed_until__gt=now))
-    due = Delivery.objects.filter(
-        Q(claimed_until=None) | Q(claimed_until__lte=now),
-        Q(endpoint__resumes_at=None) | Q(endpoint__resumes_at__lte=now),
-        state=Delivery.WAITING,
-        due_at__lte=now,
-        endpoint__disabled_at=None,
-        endpoint__removed_at=None,
-        endpoint__agency__deleted_at=None,
+    first = _due(now).filter(endpoint=OuterRef("pk")).order_by("due_at", "id").values("due_at")[:1]
+    candidates = _open(now).annotate(next_at=Subquery(first)).filter(next_at__isnull=False).order_by("next_at", "pk")
+    for pk in candidates.values_list("pk", flat=True)[:CANDIDATES]:
+        if delivery := _claim_of(pk, now):
+            return delivery
+    return None
+
+
+@transaction.atomic
+def _claim_of(endpoint_id: int, now: datetime) -> Delivery | None:
+    """Under the endpoint's lock, which whoever settles holds too, so that `IN_HAND` is exact."""
+    endpoint = _open(now).filter(pk=endpoint_id).select_for_update(of=("self",)).first()
+    if endpoint is None or endpoint.deliveries.filter(claimed_until__gt=now).count() >= IN_HAND:
+        return None
+    delivery = _due(now).filter(endpoint=endpoint).select_related("event").order_by("due_at", "id").first()
+    if delivery is None:
+        return None
+    delivery.endpoint = endpoint
+    delivery.claimed_until = now + timedelta(seconds=CLAIM_SECONDS)
+    delivery.tries += 1
+    delivery.save(update_fields=["claimed_until", "tries"])
+    return delivery
+
+
+def _open(now: datetime) -> QuerySet[Endpoint]:
+    """Endpoints that may be sent to: switched on, of an agency that is there, of a client that is not suspended, not left alone."""
+    active = SubAccount.objects.ready().active().values("public_id")
+    busy = (
+        Delivery.objects.filter(endpoint=OuterRef("pk"), claimed_until__gt=now)
+        .values("endpoint")
+        .annotate(count=Count("pk"))
+        .values("count")
     )
-    paused = SubAccount.objects.suspended().values("public_id")
-    ready = due.exclude(endpoint__sub_account_id__in=paused)
-    with transaction.atomic():
-        candidates = ready.alias(busy=busy).filter(busy__lt=IN_HAND).order_by("due_at", "id").values_list("pk", flat=True)[:20]
-        delivery = (
-            ready.filter(pk__in=[*candidates]).select_related("endpoint", "event").order_by("due_at", "id")
-            .select_for_update(skip_locked=True, of=("self", "endpoint")).first()
-        )  # fmt: skip
-        if delivery is None:
-            return None
-        delivery.claimed_until = now + timedelta(seconds=CLAIM_SECONDS)
-        delivery.tries += 1
-        delivery.save(update_fields=["claimed_until", "tries"])
-        return delivery
+    return (
+        Endpoint.objects.filter(disabled_at=None, removed_at=None, agency__deleted_at=None)
+        .filter(Q(resumes_at=None) | Q(resumes_at__lte=now), Q(sub_account_id=None) | Q(sub_account_id__in=active))
+        .annotate(in_hand=Coalesce(Subquery(busy), 0))
+        .filter(in_hand__lt=IN_HAND)
+    )
+
+
+def _due(now: datetime) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(Q(claimed_until=None) | Q(claimed_until__lte=now), state=Delivery.WAITING, due_at__lte=now)
 
 
 def attempt(delivery: Delivery) -> Outcome:
     """Send it once, signed; never raises for what the receiver does."""
+    if delivery.tries > MOST_TRIES:
+        return Outcome(0, error="given up: every try ended with its worker")
     body = delivery.event.body
+    headers = signed(delivery.endpoint, delivery.event.public_id, body)
+    if not headers["webhook-signature"]:
+        return Outcome(0, error="the endpoint was removed")
     started = time.monotonic()
     try:
-        answer = egress.post(delivery.endpoint.url, body=body.encode(), headers=signed(delivery.endpoint, delivery.event.public_id, body))
+        answer = egress.post(delivery.endpoint.url, body=body.encode(), headers=headers)
     except egress.TargetRefused as refusal:
-        return Outcome(_since(started), error=refusal.message[:ANSWER_KEPT])
+        return Outcome(_since(started), error=refusal.message[:ANSWER_KEPT], headers=headers)
     except egress.ExchangeFailed as failure:
-        return Outcome(_since(started), error=str(failure)[:ANSWER_KEPT])
-    text = answer.body[:ANSWER_KEPT].decode("utf-8", "replace").replace("\x00", "") if 200 <= answer.status < 300 else ""
-    error = "" if 200 <= answer.status < 300 else _in_words(answer.status)
-    return Outcome(_since(started), answer.status, text[:ANSWER_KEPT], error, _retry_after(answer.headers.get("retry-after", "")))
+        return Outcome(_since(started), error=str(failure)[:ANSWER_KEPT], headers=headers)
+    is_success = 200 <= answer.status < 300
+    return Outcome(
+        _since(started),
+        answer.status,
+        answer.body.decode("utf-8", "replace").replace("\x00", "")[:ANSWER_KEPT] if is_success else "",
+        "" if is_success else _in_words(answer.status),
+        _retry_after(answer.headers.get("retry-after", "")),
+        headers,
+    )
 
 
 def signed(endpoint: Endpoint, event_id: UUID, body: str) -> dict[str, str]:
@@ -175,13 +213,21 @@ def settle(delivery: Delivery, outcome: Outcome) -> str:
     stored = Delivery.objects.select_for_update().get(pk=delivery.pk)
     now = clock.now()
     Attempt.objects.create(
-        delivery=stored, at=now, milliseconds=outcome.milliseconds, status=outcome.status, answer=outcome.answer, error=outcome.error
+        delivery=stored,
+        at=now,
+        milliseconds=outcome.milliseconds,
+        status=outcome.status,
+        answer=outcome.answer,
+        error=outcome.error,
+        headers=outcome.headers,
     )
-    stored.claimed_until = None
     if outcome.is_success:
-        stored.state, stored.settled_at = Delivery.DELIVERED, now
+        stored.state, stored.settled_at, stored.claimed_until = Delivery.DELIVERED, now, None
         endpoint.failures, endpoint.failing_since, endpoint.resumes_at = 0, None, None
+    elif stored.claimed_until != delivery.claimed_until:
+        return ""  # too late: another worker has it in hand, and that one's outcome counts
     else:
+        stored.claimed_until = None
         _put_off(stored, endpoint, outcome, now)
     stored.save(update_fields=["claimed_until", "state", "settled_at", "due_at"])
     endpoint.save(update_fields=["failures", "failing_since", "resumes_at"])
@@ -191,8 +237,12 @@ def settle(delivery: Delivery, outcome: Outcome) -> str:
 
 
 def forget_before(moment: datetime) -> int:
-    """Delete older events with their deliveries and tries; how many rows."""
-    return Event.objects.filter(at__lt=moment).delete()[0]
+    """Delete older events with their deliveries and tries; how many events. A piece at a time: each is a short transaction."""
+    count = 0
+    while pks := [*Event.objects.filter(at__lt=moment).order_by("at").values_list("pk", flat=True)[:FORGET_AT_ONCE]]:
+        Event.objects.filter(pk__in=pks).delete()
+        count += len(pks)
+    return count
 
 
 def _put_off(delivery: Delivery, endpoint: Endpoint, outcome: Outcome, now: datetime) -> None:
@@ -200,7 +250,7 @@ def _put_off(delivery: Delivery, endpoint: Endpoint, outcome: Outcome, now: date
     endpoint.failing_since = endpoint.failing_since or now
     alone = ENDPOINT_WAITS_SECONDS[min(endpoint.failures, len(ENDPOINT_WAITS_SECONDS)) - 1]
     endpoint.resumes_at = now + timedelta(seconds=max(_jittered(alone), outcome.retry_after))
-    if delivery.tries > len(WAITS_SECONDS):
+    if delivery.tries >= MOST_TRIES:
         delivery.state, delivery.settled_at = Delivery.FAILED, now
         return
     delivery.due_at = now + timedelta(seconds=max(_jittered(WAITS_SECONDS[delivery.tries - 1]), outcome.retry_after))

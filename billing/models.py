@@ -68,7 +68,7 @@ class Event(models.Model):
     body = models.TextField()
 
     class Meta:
-        indexes = [models.Index(fields=["agency", "at"], name="webhook_event_at")]
+        indexes = [models.Index(fields=["at"], name="webhook_event_time")]
 
     def __str__(self) -> str:
         return f"{self.type} {self.public_id}"
@@ -97,7 +97,8 @@ class Delivery(models.Model):
             models.CheckConstraint(condition=Q(state="waiting") ^ Q(settled_at__isnull=False), name="delivery_settled"),
         ]
         indexes = [
-            models.Index(fields=["due_at"], condition=Q(state="waiting"), name="delivery_due"),
+            models.Index(fields=["endpoint", "due_at", "id"], condition=Q(state="waiting"), name="delivery_waiting"),
+            models.Index(fields=["endpoint"], condition=Q(claimed_until__isnull=False), name="delivery_in_hand"),
             models.Index(fields=["endpoint", "-id"], name="delivery_newest"),
         ]
 
@@ -106,7 +107,7 @@ class Delivery(models.Model):
 
 
 class Attempt(models.Model):
-    """One try: what came back, or why nothing did. `answer` is the beginning of a success's text."""
+    """One try: what came back, or why nothing did. `answer` is the beginning of a success's text, `headers` what was sent with it."""
 
     delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts")
     at = models.DateTimeField(default=clock.now)
@@ -114,6 +115,7 @@ class Attempt(models.Model):
     status = models.PositiveSmallIntegerField(null=True)
     answer = models.CharField(max_length=200, blank=True)
     error = models.CharField(max_length=200, blank=True)
+    headers = models.JSONField(default=dict)
 
     def __str__(self) -> str:
         return f"{self.delivery}: {self.status or self.error}"

@@ -63,7 +63,17 @@ def endpoints_of(agency: Agency, sub_account: SubAccount | None = None) -> Query
 
 def types_for(sub_account: SubAccount | None) -> list[EventType]:
     """What an owner of this kind may listen to."""
-    return [kind for kind in EVENT_TYPES.values() if sub_account is None or kind.for_clients]
+    kinds = EVENT_TYPES.values()
+    if sub_account is None:
+        return [*kinds]
+    return [kind for kind in kinds if kind.for_clients and (sub_account.shows_balance or not kind.tells_balance)]
+
+
+def owner_of(endpoint: Endpoint) -> SubAccount | None:
+    """The sub-account whose endpoint it is; None for the agency's own."""
+    return (
+        SubAccount.objects.select_related("agency").filter(public_id=endpoint.sub_account_id).first() if endpoint.sub_account_id else None
+    )
 
 
 @transaction.atomic
@@ -72,13 +82,14 @@ def make(
     made_by: User | None = None, by: Actor,
 ) -> Made:  # fmt: skip
     """An endpoint that hears `event_types`, or everything when there are none. Raises `egress.TargetRefused` and `TooManyEndpoints`."""
+    url = egress.checked(url)  # before anything is locked: it asks a name server
     Agency.objects.select_for_update(no_key=True).get(pk=agency.pk)
     if endpoints_of(agency, sub_account).count() >= MOST_ENDPOINTS:
         raise TooManyEndpoints
     endpoint = Endpoint.objects.create(
         agency=agency,
         sub_account_id=sub_account.public_id if sub_account else None,
-        url=egress.checked(url),
+        url=url,
         description=description,
         event_types=_known(event_types, sub_account),
         created_by=made_by,
@@ -93,13 +104,13 @@ def change(
     *, endpoint: Endpoint, url: str | None = None, event_types: Iterable[str] | None = None, description: str | None = None, by: Actor
 ) -> Endpoint:
     """Only what is given. What is on its way goes to the new address."""
+    url = None if url in (None, endpoint.url) else egress.checked(str(url))
     stored = _locked(endpoint)
     before = _facts(stored)
-    if url is not None and url != stored.url:
-        stored.url = egress.checked(url)
+    if url is not None:
+        stored.url = url
     if event_types is not None:
-        sub_account = SubAccount.objects.filter(public_id=stored.sub_account_id).first() if stored.sub_account_id else None
-        stored.event_types = _known(event_types, sub_account)
+        stored.event_types = _known(event_types, owner_of(stored))
     if description is not None:
         stored.description = description
     stored.save(update_fields=["url", "event_types", "description"])
@@ -197,7 +208,7 @@ def replay_since(*, endpoint: Endpoint, since: datetime, by: Actor) -> int:
 
 
 def forget() -> int:
-    """Delete events that are older than `REPLAY_DAYS` with their deliveries and tries; how many rows."""
+    """Delete events that are older than `REPLAY_DAYS` with their deliveries and tries; how many events."""
     return deliveries.forget_before(clock.now() - timedelta(days=REPLAY_DAYS))
 
 
@@ -238,8 +249,7 @@ def _record(action: str, endpoint: Endpoint, by: Actor, **facts: Any) -> None:
 
 
 def _tell_responsible(endpoint: Endpoint) -> None:
-    sub_account = SubAccount.objects.filter(public_id=endpoint.sub_account_id).first() if endpoint.sub_account_id else None
-    agency = endpoint.agency
+    sub_account, agency = owner_of(endpoint), endpoint.agency
     page = addresses.primary_url(sub_account, "/webhooks/") if sub_account else addresses.platform_url("/webhooks/")
     for user in _responsible(agency, endpoint.sub_account_id):
         mail.send(

@@ -1,4 +1,4 @@
-"""What `bin/dev` runs: servers, migrations, demo data, then web, worker, beat and a client's demo website together.
+"""What `bin/dev` runs: servers, migrations, demo data, then web, workers, beat and a client's demo website together.
 
 Everything is under `var/`; nothing needs to be installed but Python. Ctrl-C stops all of it.
 """
@@ -170,13 +170,15 @@ def _prepare() -> None:
 
 
 def _run(port: int, demo_port: int) -> int:
-    """Web, worker, beat and the demo website until Ctrl-C, or until one of them ends; the exit code."""
+    """Web, workers, beat and the demo website until Ctrl-C, or until one of them ends; the exit code."""
     from django.core.management import get_commands
 
     python, celery = [sys.executable, "manage.py"], [sys.executable, "-m", "celery", "--quiet", "-A", "config.celery"]
+    alone = ["--without-gossip", "--without-mingle"]
     commands = {
         "web": [*python, "runserver", "--nostatic", "--skip-checks", f"127.0.0.1:{port}"],
-        "worker": [*celery, "worker", "--loglevel=WARNING", "--concurrency=2", "--without-gossip", "--without-mingle"],
+        "worker": [*celery, "worker", "--loglevel=WARNING", "--concurrency=2", "--queues=celery", *alone],
+        "webhooks": [*celery, "worker", "--loglevel=WARNING", "--pool=threads", "--concurrency=8", "--queues=webhooks", *alone],
         "beat": [*celery, "beat", "--loglevel=WARNING"],
     }
     if "demo_website" in get_commands():

@@ -180,6 +180,9 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_SERIALIZER = "json"
+# Deliveries wait for strangers, so they have a queue, and a worker, of their own.
+CELERY_TASK_DEFAULT_QUEUE = "celery"
+CELERY_TASK_ROUTES = {"billing.tasks.deliver_webhooks": {"queue": "webhooks"}}
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_TIME_LIMIT = 300
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
@@ -355,12 +358,12 @@ WIDGET_DAILY_REPLIES = env.number("WIDGET_DAILY_REPLIES", 2000)
 STARTER_CREDITS = env.number("STARTER_CREDITS", 100)
 TRIAL_DAYS = env.number("TRIAL_DAYS", 14)
 TRIAL_POOL_CREDITS = env.number("TRIAL_POOL_CREDITS", 1000)
-# How long a process may keep its answer to "whose host is this?" (subaccounts/hosts.py).
 # Where outgoing webhooks may go: https on the public Internet; in development plain http and this machine as well. An operator
 # whose receivers live in a network of their own names it (comma separated, for instance 10.1.0.0/16).
 WEBHOOK_SCHEMES = ("https",) if PRODUCTION else ("https", "http")
 WEBHOOK_PRIVATE_NETWORKS = env.text("WEBHOOK_PRIVATE_NETWORKS", "127.0.0.1/32" if DEBUG else "-").replace("-", "").split(",")
 WEBHOOK_PRIVATE_NETWORKS = [network.strip() for network in WEBHOOK_PRIVATE_NETWORKS if network.strip()]
+# How long a process may keep its answer to "whose host is this?" (subaccounts/hosts.py).
 HOST_CACHE_SECONDS = env.number("HOST_CACHE_SECONDS", 0 if TESTING else 3)
 SPARE_WORKSPACES = env.number("SPARE_WORKSPACES", 0 if TESTING else 5)
 # Per key; without a key that works, per network.

@@ -7,6 +7,7 @@ whole exchange.
 
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -195,11 +196,17 @@ def _resolves_to_allowed(host: str, port: int) -> bool:
 
 
 def _addresses(host: str, port: int) -> list[Address]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return []
-    return [ip_address(str(entry[4][0])) for entry in found]
+    """What the name leads to; nothing when that takes longer than a connection may. The lookup itself cannot be broken off."""
+    found: list[Any] = []
+
+    def look_up() -> None:
+        with suppress(OSError, UnicodeError):
+            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(CONNECT_SECONDS)
+    return [ip_address(str(entry[4][0])) for entry in [*found]]
 
 
 def _may_dial(address: Address, port: int) -> bool:

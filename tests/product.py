@@ -68,6 +68,8 @@ class Product:
             "solo",
             "--loglevel",
             "WARNING",
+            "--queues",
+            "celery,webhooks",
             "--without-mingle",
             "--without-gossip",
         )

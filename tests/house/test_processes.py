@@ -18,7 +18,7 @@ import pytest
 from config.env import Environment
 from tests.house.server import COMPOSE, ROOT, Server, example
 
-OURS = ("migrate", "web", "worker", "beat")
+OURS = ("migrate", "web", "worker", "webhooks", "beat")
 PROGRAMS = {"gunicorn", "celery", "python"}
 OUTSIDE_SETTINGS = {"DATABASE_PASSWORD", "ACME_EMAIL"}
 WEB_SERVER = {"PORT", "WEB_PROCESSES", "WEB_THREADS"}
@@ -40,7 +40,7 @@ def test_every_service_of_ours_runs_a_command_that_exists():
 def test_the_procfile_runs_what_compose_runs():
     procfile = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     assert {name: shlex.split(command) for name, command in procfile.items()} == {
-        name: COMPOSE["services"][name]["command"] for name in ("web", "worker", "beat")
+        name: COMPOSE["services"][name]["command"] for name in ("web", "worker", "webhooks", "beat")
     }
 
 
@@ -102,7 +102,7 @@ def test_every_variable_is_documented():
 
 
 def test_services_wait_for_what_they_need():
-    for name in ("web", "worker", "beat"):
+    for name in ("web", "worker", "webhooks", "beat"):
         needs = COMPOSE["services"][name]["depends_on"]
         assert needs["migrate"]["condition"] == "service_completed_successfully"
         assert {"postgres", "redis"} <= set(needs)
@@ -169,7 +169,7 @@ def survivors(pids: list[int]) -> list[Any]:
 
 
 def test_web_worker_and_beat_get_ready_and_stop_cleanly(server):
-    pids = [server.start(name).pid for name in ("web", "worker", "beat")]
+    pids = [server.start(name).pid for name in ("web", "worker", "webhooks", "beat")]
     server.wait_for((200, "ready"))
 
     assert server.get("/healthz") == (200, "ok")
@@ -180,7 +180,7 @@ def test_web_worker_and_beat_get_ready_and_stop_cleanly(server):
     assert server.get(stylesheet[1])[0] == 200
     assert server.get("/", host="somebody-else.example")[0] == 404
 
-    for name in ("beat", "worker", "web"):
+    for name in ("beat", "webhooks", "worker", "web"):
         assert server.stop(name) in (0, -signal.SIGTERM), server.log()
     assert survivors(pids) == []
     assert "Traceback" not in server.log()
