@@ -134,8 +134,8 @@ def _only_what_is_told(wanted: looks.Conditions) -> None:
     for action, deed in deeds.DEEDS.items():
         if deed.told_when:
             name, values = deed.told_when
-            texts.append("action = %s AND after ->> %s = ANY(%s)")
-            params += [action, name, list(values)]
+            texts.append("action = %s AND coalesce(after ->> %s, before ->> %s) = ANY(%s)")
+            params += [action, name, name, list(values)]
         elif deed.told_if_touched:
             texts.append("action = %s AND after ?| %s")
             params += [action, sorted(deed.told or ())]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.db import models
 
+from agency.access import CLIENT_ROLES
 from agency.models import AuditRecord
 
 
@@ -30,7 +31,7 @@ class Deed:
     """`words` follow the name of who did it. `told` are the fields of the difference that the client reads, None when it does not
     read the record at all.
 
-    A record that must be told only sometimes names a field of `after` and the values at which it is (`told_when`); with
+    A record that must be told only sometimes names a field of the difference and the values at which it is (`told_when`); with
     `told_if_touched` it is told only when one of the told fields is among those that changed.
     """
 
@@ -46,6 +47,7 @@ def _of(kind: Kind, deeds: Mapping[str, str], told: frozenset[str] | None = None
 
 
 _CONTACT = frozenset({"name", "contact_first_name", "contact_last_name", "contact_email", "business_name", "city", "state", "postal_code"})
+_CLIENT_ROLES = tuple(role.value for role in CLIENT_ROLES)
 
 DEEDS: dict[str, Deed] = {
     **_of(
@@ -80,10 +82,53 @@ DEEDS: dict[str, Deed] = {
         told=frozenset({"slug", "policy", "note"}),
     ),
     "sub_account.edited": Deed("changed the details of {subject}", Kind.SUB_ACCOUNTS, _CONTACT, told_if_touched=True),
-    "access.granted": Deed(
-        "gave access to {subject}", Kind.ACCESS, frozenset({"role"}), ("role", ("sub_account_admin", "sub_account_member"))
+    # Whom of its own team the agency lets in is its own matter; the client reads of its own people, wherever they were let in.
+    **{
+        action: Deed(words, Kind.ACCESS, frozenset({"role", "until"}), ("role", _CLIENT_ROLES))
+        for action, words in {
+            "access.granted": "gave access to {subject}",
+            "access.role_changed": "changed the role of {subject}",
+            "access.taken": "took the access of {subject} away",
+            "invitation.sent": "invited {subject}",
+            "invitation.sent_again": "sent the invitation to {subject} again",
+            "invitation.revoked": "took the invitation to {subject} back",
+            "invitation.expired": "let the invitation to {subject} run out",
+            "invitation.accepted": "accepted the invitation to {subject}",
+        }.items()
+    },
+    "join.refused": Deed("was refused entry to {subject} with an invitation's link", Kind.ACCESS, frozenset({"cause"})),
+    **_of(
+        Kind.ACCESS,
+        {
+            "access.limited": "ended the access of {subject} to all sub-accounts, those to come included",
+            "member.joined": "added {subject} to the team",
+            "user.address_changed": "changed the sign-in address of {subject}",
+            "user.removed": "removed {subject}",
+            "user.role_changed": "changed the role of {subject}",
+            "ownership.offered": "offered the ownership of {subject}",
+            "ownership.transferred": "took over the ownership of {subject}",
+            "ownership.declined": "declined the ownership of {subject}",
+            "ownership.withdrawn": "took the offer of the ownership of {subject} back",
+            "ownership.expired": "let the offer of the ownership of {subject} run out",
+            "staff.made": "made {subject} staff",
+        },
     ),
-    **_of(Kind.ACCESS, {"member.joined": "added {subject} to the team", "staff.made": "made {subject} staff"}),
+    **_of(
+        Kind.API,
+        {
+            "api_key.made": "made the API key {subject}",
+            "api_key.revoked": "revoked the API key {subject}",
+            "webhook.added": "added the webhook endpoint {subject}",
+            "webhook.changed": "changed the webhook endpoint {subject}",
+            "webhook.removed": "removed the webhook endpoint {subject}",
+            "webhook.replayed": "sent events again to {subject}",
+            "webhook.secret_rotated": "made a new secret for {subject}",
+            "webhook.switched_off": "switched the webhook endpoint {subject} off",
+            "webhook.switched_on": "switched the webhook endpoint {subject} on",
+            "webhook.tested": "tested the webhook endpoint {subject}",
+        },
+        told=EVERYTHING,
+    ),
     **_of(
         Kind.ASSISTS,
         {
@@ -91,6 +136,7 @@ DEEDS: dict[str, Deed] = {
             "assist.ended": "left the workspace of {subject}",
             "assist.stopped": "ended an assist at {subject}",
             "assist.refused": "was refused entry to the workspace of {subject}",
+            "assist_mails.changed": "changed whether {subject} gets mails about assists",
         },
         told=EVERYTHING,
     ),
@@ -105,7 +151,10 @@ DEEDS: dict[str, Deed] = {
             "person.password_changed": "changed their password",
             "person.password_set": "chose a password of their own",
             "person.email_changed": "changed their e-mail address",
+            "person.session_ended": "ended one of their sessions",
+            "person.sessions_ended": "ended their other sessions",
             "session.refused": "had a copied session refused",
+            "agency.second_factor_policy_changed": "changed who needs a second factor",
         },
     ),
     **_of(

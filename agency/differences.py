@@ -25,6 +25,18 @@ LABELS = {
     "audit_kept_days": "Audit log kept",
     "balance_visibility": "Balance shown to the client",
     "by_mail": "by e-mail",
+    "clients": "Clients",
+    "event_types": "Events",
+    "former_signs_until": "The former secret signs until",
+    "how": "How it ended",
+    "networks": "From these networks only",
+    "notify_of_assists": "Mails about assists",
+    "prefix": "Begins with",
+    "reach": "Where",
+    "sub_accounts": "Sub-accounts",
+    "team": "Team",
+    "to": "To",
+    "url": "Address",
     "cause": "Why",
     "clients_need_mfa": "Clients need a second factor",
     "collects_leads": "Asks for contact details",
@@ -66,6 +78,8 @@ CODES: dict[str, dict[str, str]] = {
 SPELLED = frozenset({"policy", "reason", "plan", "tone", "state", "cause", "scope"})
 # Smallest steps of the record's own unit.
 AMOUNTS = frozenset({"amount", "balance", "change", "destination", "from_pool", "low_at", "own", "pool", "received", "source", "taken"})
+# Said by the figures beside it, or by a link.
+UNSAID = frozenset({"unit", "assist"})
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})")
 
 
@@ -98,7 +112,7 @@ class Reader:
     def read(self, record: AuditRecord) -> Difference:
         before, after = (self._flat(self._told(record, side)) for side in (record.before, record.after))
         unit = self.units.get(str(after.get("unit") or before.get("unit") or ""))
-        names = [name for name in dict.fromkeys([*before, *after]) if name != "unit"]
+        names = [name for name in dict.fromkeys([*before, *after]) if name not in UNSAID]
         changes = [
             Change(self._label(name), self._said(name, before.get(name), unit), self._said(name, after.get(name), unit)) for name in names
         ]

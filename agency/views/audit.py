@@ -184,6 +184,7 @@ class Line:
     url: str
     person_url: str
     address_url: str
+    assist_url: str
     difference: Difference
 
     @property
@@ -304,6 +305,7 @@ def _lines(records: list[AuditRecord], asked: Asked) -> list[Line]:
 
 def _line(record: AuditRecord, asked: Asked, client: SubAccount | None, reader: Reader) -> Line:
     text, address = deeds.in_words(record), asked.trail.address_of(record)
+    assist = str(record.after.get("assist", ""))
     is_named = client is not None and client.name in text
     return Line(
         record=record,
@@ -315,6 +317,7 @@ def _line(record: AuditRecord, asked: Asked, client: SubAccount | None, reader: 
         url=client.get_absolute_url() if client else "",
         person_url=f"{reverse(asked.page)}?{urlencode({'person': record.actor_id})}",
         address_url=f"{reverse(asked.page)}?{urlencode({'address': address})}",
+        assist_url=f"{reverse(asked.page)}?{urlencode({'assist': assist})}" if assist else "",
         difference=reader.read(record),
     )
 

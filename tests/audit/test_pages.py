@@ -276,7 +276,8 @@ CANARIES = (
     "canary-reason",
     "Balance shown",
     "canary-pool",
-    "777",
+    "77701",
+    "77,701",
     "canary-team",
     "canary-unknown",
     "198.51.100.7",
@@ -289,13 +290,13 @@ def plant(cast: Cast) -> None:
     acme = cast.acme
     editing.edit(sub_account=acme, by=by, description="canary-description", balance_visibility="hidden")
     editing.edit(sub_account=acme, by=by, description="canary-description again", city="Malmö")
-    pool_policy.choose(sub_account=acme, fallback="capped", is_hard=True, amounts={"credit": 777}, by=by)
-    thresholds.choose(sub_account=acme, audience="agency", wishes={"credit": 777}, by=by)
+    pool_policy.choose(sub_account=acme, fallback="capped", is_hard=True, amounts={"credit": 77701}, by=by)
+    thresholds.choose(sub_account=acme, audience="agency", wishes={"credit": 77701}, by=by)
     lifecycle.suspend(sub_account=acme, reason="abuse", note="Please call us.", policy="read_only", by=by)
     lifecycle.restore(sub_account=acme, by=by)
     for action, deed in deeds.DEEDS.items():
         if deed.told is None:
-            said(cast, action, by=by, client=acme, subject="canary-reason", before={"pool": 777}, after={"note": "canary-pool"})
+            said(cast, action, by=by, client=acme, subject="canary-reason", before={"pool": 77701}, after={"note": "canary-pool"})
     said(cast, "access.granted", by=by, client=acme, subject="canary-team", after={"role": "member"})
     said(cast, "moon.painted", by=by, client=acme, subject="canary-unknown")
     said(cast, "chatbot.changed", by=by, client=cast.koala, subject="canary-reason")
