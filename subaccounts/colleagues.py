@@ -9,6 +9,7 @@ from agency.access import CLIENT_ROLES, Role
 from agency.models import User
 from kit.actor import Actor
 from kit.refusal import Refusal
+from subaccounts import reach
 from subaccounts.models import Access, AccessToAll, Invitation, SubAccount
 
 
@@ -81,18 +82,9 @@ def change_role(*, sub_account: SubAccount, user: User, role: str, by: Actor) ->
 @transaction.atomic
 def remove(*, sub_account: SubAccount, user: User, by: Actor) -> None:
     """No access here any more; all their sessions end. Raises `NotYourself`, `ManagedByAgency`, `NotHere`."""
-    access = _taken(sub_account, user, by)
-    before = access.role
-    access.delete()
+    _taken(sub_account, user, by)
+    reach.take(user=user, agency=sub_account.agency, sub_accounts=[sub_account], by=by)
     sessions.end_all(user)
-    audit.record(
-        "access.taken",
-        by=by,
-        agency=sub_account.agency,
-        sub_account_id=sub_account.public_id,
-        subject=user.email,
-        before={"role": before},
-    )
 
 
 def _taken(sub_account: SubAccount, user: User, by: Actor) -> Access:

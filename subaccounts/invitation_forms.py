@@ -49,7 +49,7 @@ class InviteForm(AddressForm):
         choices=[(SOME, "Specific sub-accounts"), (ALL, "All sub-accounts, those to come included"), (NONE, "None for now")],
         initial=SOME,
         widget=forms.RadioSelect,
-        required=False,
+        error_messages={"required": "Choose how far they reach."},
     )
     find = forms.CharField(label="Find a sub-account", max_length=120, required=False, widget=forms.SearchInput)
 
@@ -76,7 +76,7 @@ class InviteForm(AddressForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        role, how_far = cleaned.get("role"), cleaned.get("reach") or SOME
+        role, how_far = cleaned.get("role"), cleaned.get("reach")
         if role == Role.ADMIN:
             how_far = NONE
         if role in CLIENT_ROLES and how_far == NONE:
@@ -144,11 +144,8 @@ class InviteSubAccountForm(AddressForm):
 
 
 class JoinForm(forms.Form):
-    """Who somebody new is, and the password they choose. The address is the invitation's; it is shown so that browsers save it."""
+    """Who somebody new is, and the password they choose. The address is the invitation's and no field of it."""
 
-    email = forms.CharField(
-        label="E-mail address", required=False, widget=forms.EmailInput(attrs={"readonly": True, "autocomplete": "username"})
-    )
     first_name = forms.CharField(max_length=80, widget=forms.TextInput(attrs={"autocomplete": "given-name"}), validators=[plain, bare])
     last_name = forms.CharField(
         max_length=80, required=False, widget=forms.TextInput(attrs={"autocomplete": "family-name"}), validators=[plain, bare]
@@ -159,8 +156,7 @@ class JoinForm(forms.Form):
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, invitation: Invitation) -> None:
         opens = invitation.opens or {}
-        names = {name: opens.get(name, "") for name in ("first_name", "last_name")}
-        super().__init__(data, initial={"email": invitation.email, **names})
+        super().__init__(data, initial={name: opens.get(name, "") for name in ("first_name", "last_name")})
         self.invitation = invitation
         self.fields["password1"].help_text = password_validators_help_text_html()
         strength.metered(self.fields["password1"])

@@ -289,6 +289,8 @@ def _check_role(agency: Agency, role: str, named: list[SubAccount], covers_all: 
     fits = is_client == reaches if role != Role.MEMBER else True
     if role == Role.OWNER or role not in Role.values or not fits or any(one.agency_id != agency.pk for one in named):
         raise NotAssignable()
+    if is_client and covers_all and not SubAccount.objects.of(agency).clients().ready().exists():
+        raise NotAssignable("You have no sub-accounts yet, so there is nothing to sign in to. Nobody was invited.")
 
 
 def _check_news(agency: Agency, email: str, role: str, invited_in: SubAccount | None) -> None:

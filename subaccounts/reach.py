@@ -1,6 +1,6 @@
 """How far a person reaches: into which sub-accounts, in which role, those to come included.
 
-`AccessToAll` is the promise, an `Access` for each sub-account what is looked up: both are written here only.
+`AccessToAll` is the promise, an `Access` for each sub-account what is looked up.
 """
 
 from collections.abc import Iterable

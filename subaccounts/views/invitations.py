@@ -21,6 +21,7 @@ _FIELD_OF: dict[type[Exception], str | None] = {
     addresses.SlugTaken: "slug",
     invitations.AlreadyInvited: "email",
     invitations.AlreadyIn: "email",
+    invitations.NotAssignable: None,
     invitations.WhiteLabelNotIncluded: "is_white_label",
 }
 
@@ -106,9 +107,9 @@ def _invitation_of(request: HttpRequest, public_id: UUID) -> Invitation:
 def _add_access(request: HttpRequest, form: InviteForm, known: invitations.AddressKnown) -> HttpResponse:
     """For a client the agency knows: a page that says whom, then at once."""
     if "confirmed" not in request.POST:
-        context = {"form": form, "known": known.user, "role": Role(form.cleaned_data["role"]).label, **form.wish}
-        context["workspaces"] = known.user.accesses.select_related("sub_account").order_by("sub_account__name")
-        context["role_code"] = form.cleaned_data["role"]
+        workspaces = known.user.accesses.select_related("sub_account").order_by("sub_account__name")
+        context = {"form": form, "known": known.user, "workspaces": workspaces, **form.wish}
+        context["role_label"] = Role(form.cleaned_data["role"]).label
         return render(request, "people/add_access.html", context)
     try:
         invitations.add_access(agency=request.agency, user=known.user, by=request.actor, **form.wish)

@@ -214,4 +214,6 @@ def _shown(request: HttpRequest, found: Invitation, way: str, *, status: int = 2
 
 def _page(request: HttpRequest, name: str, status: int, *, invitation: Invitation | None = None, **about: Any) -> HttpResponse:
     agency = invitation.agency if invitation else None
-    return render(request, f"invitation/{name}.html", {"invitation": invitation, "agency": agency, **about}, status=status)
+    return render(
+        request, f"invitation/{name}.html", {"invitation": invitation, "agency": agency, "status": status, **about}, status=status
+    )

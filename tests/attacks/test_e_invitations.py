@@ -223,7 +223,7 @@ def test_e05_the_fifty_first_of_an_hour_is_too_many(cast: Cast) -> None:
     assert answer["Retry-After"] == "3600"
     assert not Invitation.objects.exists()
     rita = Visitor(PLATFORM, cast.rita)
-    assert rita.post("/users/invite/", {"email": ADDRESS, "role": "admin"}).status_code == 302
+    assert rita.post("/users/invite/", {"email": ADDRESS, "role": "admin", "reach": "some"}).status_code == 302
 
 
 def test_e05_nor_more_than_five_to_one_address(cast: Cast) -> None:

@@ -35,7 +35,7 @@ def follow(message: Any, user: User | None = None) -> tuple[Visitor, Any]:
 
 
 def invite(cast: Cast, **wish: Any) -> Any:
-    return Visitor(PLATFORM, cast.nora).post("/users/invite/", wish)
+    return Visitor(PLATFORM, cast.nora).post("/users/invite/", {"reach": "some", **wish})
 
 
 def invite_sub_account(cast: Cast, **changes: Any) -> Any:

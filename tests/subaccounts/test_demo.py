@@ -44,6 +44,7 @@ def test_the_demo_is_consistent(empty_stage: None) -> None:
     assert replies == Entry.objects.filter(kind="ai_reply", sub_account_id__in=demo.values("public_id")).count() > 0
     assert f" {replies} replies" in out.getvalue()
     assert not Suspension.objects.filter(sub_account__in=demo, lifted_at=None).exists()
+    assert set(northlight.invitations.open().values_list("email", flat=True)) == {"omar@northlight.example", "ida@fjord-bakery.example"}
     own = [f"credentials:{user.public_id}" for user in User.objects.in_realm(northlight)]
     assert not OutboxMessage.objects.filter(key__in=own).exists()
     with enter(SubAccount.objects.select_related("agency").get(slug="acme-plumbing")):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -25,7 +26,20 @@ from credits.models import Threshold, Unit, Wallet
 from kit import clock
 from kit.actor import Actor, system
 from kit.models import OutboxMessage
-from subaccounts import alert_mails, alerts, allocating, assist, editing, lifecycle, moving, opening, pool_policy, pricing, thresholds
+from subaccounts import (
+    alert_mails,
+    alerts,
+    allocating,
+    assist,
+    editing,
+    invitations,
+    lifecycle,
+    moving,
+    opening,
+    pool_policy,
+    pricing,
+    thresholds,
+)
 from subaccounts.management.commands import _demo_cast as cast
 from subaccounts.models import Access, SubAccount
 from subaccounts.tenancy import enter
@@ -296,6 +310,7 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
         _work_on_inbox(place, until - timedelta(hours=1))
     _alert(agency, places, until - timedelta(hours=26))
     _limit(agency, places, until - timedelta(hours=2))
+    _invite(agency, places, until - timedelta(days=1))
     for hours, user in enumerate(User.objects.order_by("id"), 2):
         User.objects.filter(pk=user.pk).update(last_login=until - timedelta(hours=5 * hours))
     Agency.objects.filter(pk=agency.pk).update(trial_ends_at=until + timedelta(days=settings.TRIAL_DAYS))
@@ -311,6 +326,22 @@ def _assist(user: User, place: Place, at: datetime, reason: str, *, greeting: st
             chatbots.change(sub_account=place.sub_account, chatbot=place.chatbot, greeting=greeting, by=by)
     with clock.at(at + timedelta(minutes=14)):
         assist.end(assist=visit, by=by)
+
+
+def _invite(agency: Agency, places: list[Place], at: datetime) -> None:
+    """A colleague and a fourth client have a link in their mail, and have not followed it yet."""
+    nora = _owner(agency)
+    about: dict[str, Any] = {"agency": agency, "inviter": nora, "by": nora.as_actor()}
+    with clock.at(at):
+        invitations.invite(email=cast.OMAR, role="member", sub_accounts=[places[1].sub_account], **about)
+        invitations.invite_sub_account(
+            email=cast.IDA.email,
+            business_name="Fjord Bakery",
+            slug="fjord-bakery",
+            first_name=cast.IDA.first_name,
+            last_name=cast.IDA.last_name,
+            **about,
+        )
 
 
 def _limit(agency: Agency, places: list[Place], at: datetime) -> None:

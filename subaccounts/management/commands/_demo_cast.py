@@ -48,6 +48,8 @@ class Agency:
 SARA = Person("Sara", "Quist", "sara@canopy.example")
 ADAM = Person("Adam", "Okoye", "adam@northlight.example")
 MIA = Person("Mia", "Torres", "mia@northlight.example")
+IDA = Person("Ida", "Berg", "ida@fjord-bakery.example")
+OMAR = "omar@northlight.example"
 
 ACME = Client(
     name="Acme Plumbing",
