@@ -1,7 +1,7 @@
 """Forms of people and agencies. Those that look somebody up by address do it in the realm of the request's host."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 from zoneinfo import available_timezones
@@ -24,7 +24,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from agency import deeds, strength
+from agency import api_keys, deeds, strength
 from agency.alerting import Channel
 from agency.models import Agency, Category, Membership, User
 from agency.models.user import normal_address
@@ -495,3 +495,43 @@ class KeepAuditForm(forms.Form):
         widget=forms.RadioSelect,
         choices=[(EVER, "For ever"), *((str(365 * years), f"{years} year{'' if years == 1 else 's'}") for years in YEARS)],
     )
+
+
+# --- API keys -----------------------------------------------------------------------------------------------------------
+
+
+class ApiKeyForm(forms.Form):
+    """A key to make: `scopes` is what its owner may allow. `days` is how long it works, 0 for ever; networks come out as a list."""
+
+    name = forms.CharField(max_length=80, help_text="What uses it, for instance “Zapier” or “Our website”. The audit log says it.")
+    scopes = forms.MultipleChoiceField(
+        label="What it may do", widget=forms.CheckboxSelectMultiple, error_messages={"required": "Choose at least one."}
+    )
+    days = forms.TypedChoiceField(
+        label="It works for",
+        choices=[("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("0", "As long as nobody revokes it")],
+        initial="365",
+        coerce=int,
+    )
+    allowed_networks = forms.CharField(
+        label="Networks it works from",
+        required=False,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text="Addresses or networks, one a line, such as 203.0.113.7 or 2001:db8::/32. From anywhere when left empty.",
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, scopes: Iterable[api_keys.Scope]) -> None:
+        super().__init__(data)
+        field = self.fields["scopes"]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = [(scope.value, f"{scope.label} ({scope.value})") for scope in scopes]
+
+    def clean_name(self) -> str:
+        return plain_name(self.cleaned_data["name"])
+
+    def clean_allowed_networks(self) -> list[str]:
+        try:
+            return [api_keys.network_of(text) for text in re.split(r"[\s,]+", self.cleaned_data["allowed_networks"]) if text]
+        except api_keys.BadKeyWish as refusal:
+            raise ValidationError(refusal.message) from refusal

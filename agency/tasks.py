@@ -1,6 +1,6 @@
 from celery import shared_task
 
-from agency import audit, ownership, sessions, sign_ins
+from agency import audit, kept_answers, ownership, sessions, sign_ins
 
 
 @shared_task
@@ -21,3 +21,8 @@ def forget_sign_ins() -> None:
 @shared_task(expires=600)
 def settle_offers() -> None:
     ownership.sweep()
+
+
+@shared_task
+def forget_kept_answers() -> None:
+    kept_answers.forget_old()

@@ -17,6 +17,7 @@ from agency.access import Can
 from agency.doors import agency_door, person_door
 from agency.views import agencies as agency_views
 from agency.views import alert_settings as alert_settings_views
+from agency.views import api_keys as api_key_views
 from agency.views import audit as audit_views
 from agency.views import deletion as deletion_views
 from agency.views import entrance as entrance_views
@@ -117,6 +118,14 @@ platform: list[URLPattern] = [
     path("agency/new/address/", person_door("suggests an address for a new agency")(agency_views.suggest), name="agency_new_address"),
     path("settings/", agency_door(Can.MANAGE_AGENCY)(agency_views.settings), name="agency_settings"),
     path("settings/security/", agency_door(Can.MANAGE_AGENCY, recent=True)(agency_views.agency_security), name="agency_security"),
+    path("developers/", agency_door(Can.MANAGE_API)(api_key_views.keys), name="api_keys"),
+    path("developers/keys/new/", agency_door(Can.MANAGE_API, recent=True)(api_key_views.new), name="api_key_new"),
+    path("developers/keys/<uuid:public_id>/", agency_door(Can.MANAGE_API, recent=True)(api_key_views.made), name="api_key_made"),
+    path(
+        "developers/keys/<uuid:public_id>/revoke/",
+        agency_door(Can.MANAGE_API, unaudited="revoking writes its record; revoked again changes nothing")(api_key_views.revoke),
+        name="api_key_revoke",
+    ),
     path("settings/alerts/", alert_settings_views.alert_settings, name="alert_settings"),
     path("agency/deletion/", deletion_views.agency_deletion, name="agency_deletion"),
     path("agency/deleted/", deletion_views.agency_deleted, name="agency_deleted"),

@@ -32,6 +32,7 @@ SCHEDULE: dict[str, tuple[str, Any]] = {
     "forget sessions that are over": ("agency.tasks.forget_sessions", crontab(hour="3", minute="20")),
     "forget audit records past their time": ("agency.tasks.forget_audit_records", crontab(hour="3", minute="50")),
     "forget old sign-ins": ("agency.tasks.forget_sign_ins", crontab(hour="3", minute="25")),
+    "forget kept answers of the API": ("agency.tasks.forget_kept_answers", crontab(hour="3", minute="15")),
     "settle offers of ownership that ran out": ("agency.tasks.settle_offers", 600),
     "expire grants and holds": ("credits.tasks.expire_due", 300),
     "let go of calls that nobody ended": ("subaccounts.tasks.lose_calls", 60),

@@ -43,6 +43,7 @@ AGENCY_SECTIONS: tuple[Row, ...] = (
     ("Sub-accounts", "building-office-2", "sub_account_list", Can.SEE_AGENCY),
     ("Users", "users", "user_list", Can.MANAGE_TEAM),
     ("Credits", "circle-stack", "credits_home", Can.SEE_CREDITS),
+    ("API & webhooks", "code-bracket", "api_keys", Can.MANAGE_API),
     ("Plan", "credit-card", "plan", Can.MANAGE_PLAN),
     ("Audit log", "clipboard-document-list", "audit_log", Can.SEE_AUDIT),
     ("Settings", "cog-6-tooth", "agency_settings", Can.MANAGE_AGENCY),
@@ -57,6 +58,7 @@ WORKSPACE_SECTIONS: tuple[Row, ...] = (
     ("Usage", "chart-bar", "workspace_usage", Can.SEE_WORKSPACE),
     ("People", "users", "colleague_list", Can.MANAGE_WORKSPACE),
     ("Audit log", "clipboard-document-list", "workspace_audit", Can.MANAGE_WORKSPACE),
+    ("API & webhooks", "code-bracket", "api_keys", Can.MANAGE_WORKSPACE),
     ("Settings", "cog-6-tooth", "workspace_settings", Can.MANAGE_WORKSPACE),
 )
 STAFF_SECTIONS = (("Staff admin", "building-library", "admin:index"),)

@@ -6,7 +6,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
-from kit.requests import OUTAGES, outage
+from kit.refusal import Refusal
+from kit.requests import API, OUTAGES, outage, problem
+
+
+class Broken(Refusal):
+    """A mistake of ours, as a program reads it: without a word about what it was."""
+
+    code = "internal_error"
+    status = 500
+    default_message = "Something went wrong on our side. Nothing was changed; the same request can be sent again."
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -30,5 +39,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     exception = sys.exc_info()[1]
     if isinstance(exception, OUTAGES):
         return outage(request, exception)
+    if request.path_info.startswith(API):
+        return problem(Broken())
     # Without the request no context processor runs: this page must not need what just broke.
     return HttpResponse(render_to_string("errors/500.html"), status=500)

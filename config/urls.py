@@ -6,7 +6,7 @@ from django.urls import include, path
 from agency.urls import entrance
 from agency.urls import platform as agency_pages
 from billing.urls import platform as billing_pages
-from config import api, mailbox
+from config import api, api_documentation, mailbox
 from config.design import design
 from config.landing import landing
 
@@ -23,6 +23,7 @@ urlpatterns = [
     path("credits/", include("credits.urls")),
     *entrance,
     *agency_pages,
+    *api_documentation.platform,
     *billing_pages,
 ]
 

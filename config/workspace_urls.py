@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from agency.urls import entrance
-from config import api
+from config import api, api_documentation
 
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.permission_denied"
@@ -16,4 +16,5 @@ urlpatterns = [
     path("", include("whitelabel.urls")),
     path("", include("workspace.urls")),
     *entrance,
+    *api_documentation.workspace,
 ]

@@ -173,8 +173,9 @@ def refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
         # 503 says that a server is away: then the page is rendered without the request, whose context would ask for it.
         page = render_to_string("errors/refusal.html", context, None if refusal.status == 503 else request)
         response = HttpResponse(page, status=refusal.status)
-    if refusal.status in (429, 503):
-        response.headers["Retry-After"] = str(getattr(refusal, "retry_after", RETRY_AFTER_SECONDS))
+    retry_after = getattr(refusal, "retry_after", RETRY_AFTER_SECONDS if refusal.status in (429, 503) else None)
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -2,6 +2,9 @@
 
 from django.urls import path
 
+from agency.access import Can
+from agency.views import api_keys
+from subaccounts.doors import workspace_door
 from workspace.views import assists, audit, chatbots, credits, faqs, home, inbox, notices, usage, widget
 
 urlpatterns = [
@@ -19,6 +22,20 @@ urlpatterns = [
     path("settings/", home.workspace_settings, name="workspace_settings"),
     path("audit/", audit.workspace_audit, name="workspace_audit"),
     path("audit.csv", audit.workspace_audit_csv, name="workspace_audit_csv"),
+    path("developers/", workspace_door(Can.MANAGE_WORKSPACE)(api_keys.keys), name="api_keys"),
+    path("developers/keys/new/", workspace_door(Can.MANAGE_WORKSPACE, recent=True, assisting=False)(api_keys.new), name="api_key_new"),
+    path(
+        "developers/keys/<uuid:public_id>/",
+        workspace_door(Can.MANAGE_WORKSPACE, recent=True, assisting=False)(api_keys.made),
+        name="api_key_made",
+    ),
+    path(
+        "developers/keys/<uuid:public_id>/revoke/",
+        workspace_door(Can.MANAGE_WORKSPACE, assisting=False, unaudited="revoking writes its record; revoked again changes nothing")(
+            api_keys.revoke
+        ),
+        name="api_key_revoke",
+    ),
     path("settings/alerts/", notices.alert_settings, name="alert_settings"),
     path("settings/assists/", assists.workspace_assists, name="workspace_assists"),
     path("settings/assists/mails/", assists.workspace_assist_mails, name="workspace_assist_mails"),

@@ -18,7 +18,7 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db import transaction
 
-from agency import audit, notices, staff
+from agency import api_keys, audit, notices, staff
 from agency.models import Agency, Membership, Notice, Plan, User
 from billing import plans
 from credits import ledger
@@ -311,6 +311,7 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     _alert(agency, places, until - timedelta(hours=26))
     _limit(agency, places, until - timedelta(hours=2))
     _invite(agency, places, until - timedelta(days=1))
+    _keys(agency, acme, until - timedelta(days=9))
     for hours, user in enumerate(User.objects.order_by("id"), 2):
         User.objects.filter(pk=user.pk).update(last_login=until - timedelta(hours=5 * hours))
     Agency.objects.filter(pk=agency.pk).update(trial_ends_at=until + timedelta(days=settings.TRIAL_DAYS))
@@ -342,6 +343,17 @@ def _invite(agency: Agency, places: list[Place], at: datetime) -> None:
             last_name=cast.IDA.last_name,
             **about,
         )
+
+
+def _keys(agency: Agency, acme: SubAccount, at: datetime) -> None:
+    """A key of the agency and one of a client. Nobody was shown their secrets, so they open nothing."""
+    nora, paul = _owner(agency), User.objects.in_realm(agency).get(email=cast.ACME.admin.email)
+    with clock.at(at):
+        scopes = ("sub_accounts:read", "credits:read", "usage:read")
+        key = api_keys.make(agency=agency, name="Monthly report", scopes=scopes, user=nora, by=nora.as_actor()).row
+        api_keys.make(agency=agency, sub_account_id=acme.public_id, name="Website", scopes=("usage:read",), user=paul, by=paul.as_actor())
+    with clock.at(at + timedelta(days=8)):
+        api_keys.note_use(key, "203.0.113.24")
 
 
 def _limit(agency: Agency, places: list[Place], at: datetime) -> None:
