@@ -60,7 +60,9 @@ class Documented:
         return "info" if self.method == "GET" else "brand"
 
     def is_found_by(self, words: str) -> bool:
-        told = " ".join([self.id, self.method, self.path, self.text, self.scope, *(field.name for field in self.fields)]).lower()
+        told = " ".join(
+            [self.id, self.method, self.path, self.summary, self.text, self.scope, *(field.name for field in self.fields)]
+        ).lower()
         return all(word in told for word in words.lower().split())
 
 
@@ -120,7 +122,7 @@ def _documented(whole: dict[str, Any], route: str, method: str, operation: dict[
     status = next(code for code in operation["responses"] if code.startswith("2"))
     answer = operation["responses"][status].get("content", {}).get("application/json")
     fields = [
-        Field(one["name"], _WHERE[one["in"]], _kind(whole, one["schema"]), one["required"], one.get("description", ""))
+        Field(one["name"], _WHERE[one["in"]], _kind(whole, one["schema"]), one["required"], _plain(one.get("description", "")))
         for one in operation["parameters"]
     ]
     return Documented(
@@ -128,8 +130,8 @@ def _documented(whole: dict[str, Any], route: str, method: str, operation: dict[
         tag=operation["tags"][0],
         method=method.upper(),
         path=route,
-        summary=operation["summary"],
-        text=operation["description"],
+        summary=_plain(operation["summary"]),
+        text=_plain(operation["description"].removeprefix(operation["summary"]).lstrip(". ")),
         scope=scopes[0] if scopes else "",
         for_clients=operation["x-sub-account-keys"],
         fields=[*fields, *(_fields(whole, body, "") if body else [])],
@@ -161,7 +163,7 @@ def _fields(whole: dict[str, Any], schema: dict[str, Any], inside: str) -> list[
     found = []
     for name, part in known.get("properties", {}).items():
         inner = _resolved(whole, part)
-        text = part.get("description", "") or inner.get("description", "")
+        text = _plain(part.get("description", "") or inner.get("description", ""))
         found.append(Field(f"{inside}{name}", "body", _kind(whole, part), name in known.get("required", ()), text))
         if inner.get("properties") and inside.count(".") < _DEEPEST:
             found += _fields(whole, inner, f"{inside}{name}.")
@@ -220,7 +222,12 @@ def _example(whole: dict[str, Any], schema: dict[str, Any], deepest: int, name: 
 
 def _problem(whole: dict[str, Any], answer: dict[str, Any]) -> str:
     known = whole["components"]["responses"][answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
-    return str(known["description"])
+    return _plain(str(known["description"]))
+
+
+def _plain(text: str) -> str:
+    """Without the marks of code that the description has for programs."""
+    return text.replace("`", "")
 
 
 def _curl(shown: Documented, request: HttpRequest) -> str:

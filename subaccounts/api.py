@@ -196,7 +196,7 @@ class OwnAccount(BaseModel):
 @router.get("/sub-account", response=OwnAccount)
 @needs("sub_accounts:read", clients=True)
 def get_own_sub_account(request: HttpRequest) -> OwnAccount:
-    """The sub-account whose key this is; 404 for an agency's key."""
+    """The sub-account whose key this is. An agency's key has none and gets 404."""
     own = request.sub_account or get_object_or_404(SubAccount.objects.none())
     return OwnAccount(id=own.public_id, name=own.name, url=addresses.primary_url(own, "/"), created_at=own.created_at)
 
