@@ -311,7 +311,7 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     _alert(agency, places, until - timedelta(hours=26))
     _limit(agency, places, until - timedelta(hours=2))
     _invite(agency, places, until - timedelta(days=1))
-    _keys(agency, acme, until - timedelta(days=9))
+    _keys(agency, places[0].sub_account, until - timedelta(days=9))
     for hours, user in enumerate(User.objects.order_by("id"), 2):
         User.objects.filter(pk=user.pk).update(last_login=until - timedelta(hours=5 * hours))
     Agency.objects.filter(pk=agency.pk).update(trial_ends_at=until + timedelta(days=settings.TRIAL_DAYS))
