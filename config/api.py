@@ -14,6 +14,7 @@ from ninja.parser import Parser
 from ninja.utils import replace_path_param_notation
 
 from agency import api as agency_api
+from agency import api_keys
 from agency.api_keys import Scope
 from config import api_gate
 from kit.api import Invalid
@@ -101,6 +102,7 @@ def _behind_the_gate(operations: PathView, route: str) -> Callable[..., HttpResp
         try:
             api_gate.admit(request)
             headers.update(api_gate.limit(request))
+            api_keys.note_use(request.auth, request.actor.address)
             operation = by_method.get(request.method or "")
             if operation is None:
                 raise api_gate.MethodNotAllowed(sorted(by_method))
