@@ -22,6 +22,7 @@ REQUEST_TYPES: dict[str, str] = {
     "assist": "subaccounts.models.sub_account.Assist",
     "auth": "agency.models.api_key.ApiKey",
     "sub_account": "",
+    "once": "",
     "capabilities": "",
     "factor_wanted_by": "",
     "role": "builtins.str",

@@ -17,6 +17,7 @@ from agency import api as agency_api
 from agency import api_keys
 from agency.api_keys import Scope
 from config import api_gate
+from credits.api import routers as credit_routers
 from kit.api import Invalid
 from kit.doors import Door, hang, open_door
 from kit.refusal import Refusal
@@ -29,6 +30,7 @@ ROUTERS: tuple[Router, ...] = (
     sub_accounts_api.router,
     agency_api.people,
     sub_accounts_api.people,
+    *credit_routers,
 )
 
 # What pydantic says, in words for whoever writes a program; what is not here is said as pydantic says it.
@@ -111,6 +113,8 @@ def _behind_the_gate(operations: PathView, route: str) -> Callable[..., HttpResp
             response = api_gate.run(request, operation, arguments)
         except Refusal as refusal:
             response = refused(request, refusal)
+        if response.status_code >= 400 and (operation := by_method.get(request.method or "")):
+            api_gate.add_to_problem(response, operation)
         for name, value in {**headers, "Cache-Control": "no-store"}.items():
             response.headers[name] = value
         return response

@@ -7,7 +7,9 @@ transaction together with the answer that is kept for the same `Idempotency-Key`
 import hashlib
 import json
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any, NoReturn
+from uuid import uuid4
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -93,6 +95,12 @@ class TooManyRequests(Refusal):
         super().__init__(f"Too many requests. Nothing was changed. Try again in {ends_in} seconds.")
 
 
+class KeyRequired(Refusal):
+    code = "idempotency_key_required"
+    status = 400
+    default_message = "Send a header “Idempotency-Key”, new for each use and the same for each repeat of it. Nothing was changed."
+
+
 class AccountSuspended(Refusal):
     code = "account_suspended"
     status = 403
@@ -168,6 +176,9 @@ def run(request: HttpRequest, operation: Operation, arguments: dict[str, Any]) -
     if request.method == READING:
         return operation.run(request, **arguments)
     key = _idempotency_key(request)
+    if key is None and needs_of(operation).once:
+        raise KeyRequired
+    request.once = _once(request, key)
     with early_release():
         if key is None:
             return operation.run(request, **arguments)
@@ -181,6 +192,12 @@ def run(request: HttpRequest, operation: Operation, arguments: dict[str, Any]) -
         else:
             kept.delete()
         return response
+
+
+def add_to_problem(response: HttpResponseBase, operation: Operation) -> None:
+    """Whatever programs written for another API look for in a refusal."""
+    if (says := needs_of(operation).errors_say) and isinstance(response, HttpResponse):
+        response.content = json.dumps({**json.loads(response.content), **says})
 
 
 def _key_of(request: HttpRequest) -> ApiKey | None:
@@ -285,6 +302,13 @@ def _idempotency_key(request: HttpRequest) -> str | None:
     if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
         raise Invalid("An Idempotency-Key has 1 to 255 characters of ASCII. Nothing was changed.")
     return key
+
+
+def _once(request: HttpRequest, key: str | None) -> str:
+    """The key of the deed itself: the same for each repeat, for as long as the deed is remembered, by whatever the answer is kept."""
+    owner = "client" if request.sub_account else "agency"
+    said = blake2b(key.encode(), digest_size=16).hexdigest() if key else uuid4().hex
+    return f"api:{owner}:{request.auth.public_id.hex}:{said}"
 
 
 def _hash_of(request: HttpRequest) -> str:

@@ -33,6 +33,7 @@ KINDS = {
     "campaign_message": "Campaign message",
     "call": "Call",
     "knowledge": "Knowledge base",
+    "metered": "Metered use",
     "grant": "Credits added",
     "allocation": "Top-up from the pool",
     "reclaim": "Taken back to the pool",
@@ -72,7 +73,7 @@ class Wish:
 class Line:
     """An entry from the point of view of the wallet it changed: `change` is negative where units left, `balance` what was left.
 
-    `source` and `expires_at` are of the grant that gave the units, or received them.
+    `source` and `expires_at` are of the grant that gave the units, or received them; `code` is the entry's kind.
     """
 
     id: UUID
@@ -94,6 +95,7 @@ class Line:
     reference: str
     source: str
     expires_at: datetime | None
+    code: str = ""
 
     @property
     def sign(self) -> str:
@@ -249,6 +251,7 @@ def _line(entry: Entry, grant: Grant | None, *, leaves: bool, is_pool: bool) -> 
         reference=entry.reference,
         source=SOURCES.get(grant.source, grant.source.capitalize()) if grant else "",
         expires_at=grant.expires_at if grant else None,
+        code=entry.kind,
     )
 
 

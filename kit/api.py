@@ -4,8 +4,9 @@
 add one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -29,19 +30,24 @@ _ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 class Needs:
     """`scope` is what a key must have been given (none: any key will do). `clients`: whether the keys of a sub-account may too.
 
-    `unaudited` says why a successful change leaves no audit record; empty means it must leave one.
+    `unaudited` says why a successful change leaves no audit record; empty means it must leave one. `once`: without an
+    `Idempotency-Key` it is refused, for it moves or uses units. `errors_say` is what its problems say besides.
     """
 
     scope: str | None
     clients: bool = False
     unaudited: str = ""
+    once: bool = False
+    errors_say: Mapping[str, Any] = MappingProxyType({})
 
 
-def needs(scope: str | None, *, clients: bool = False, unaudited: str = "") -> Callable[[Operation], Operation]:
+def needs(
+    scope: str | None, *, clients: bool = False, unaudited: str = "", once: bool = False, errors_say: Mapping[str, Any] | None = None
+) -> Callable[[Operation], Operation]:
     """The door of one operation; without it the process does not start. Stands under the router's decorator."""
 
     def decorate(operation: Operation) -> Operation:
-        operation.needs = Needs(scope, clients, unaudited)  # type: ignore[attr-defined]
+        operation.needs = Needs(scope, clients, unaudited, once, errors_say or {})  # type: ignore[attr-defined]
         return operation
 
     return decorate

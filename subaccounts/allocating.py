@@ -1,7 +1,7 @@
 """Topping a client up out of the agency's pool, and taking back what it did not use."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.db import transaction
@@ -38,12 +38,13 @@ class Balance:
 
 @dataclass(frozen=True)
 class Movement:
-    """What an act does to both balances; each is (before, after)."""
+    """What an act does to both balances; each is (before, after). `is_replay` says that it was done before: nothing moved this time."""
 
     unit: Unit
     amount: int
     pool: tuple[int, int]
     own: tuple[int, int]
+    is_replay: bool = False
 
     def in_words(self, name: str) -> str:
         return f"Pool {self._change(self.pool)}, {name} {self._change(self.own)}"
@@ -83,15 +84,17 @@ def planned(act: str, balance: Balance, amount: int) -> Movement:
 
 
 @transaction.atomic
-def move(*, act: str, sub_account: SubAccount, unit: Unit, amount: int, key: UUID, by: Actor) -> Movement:
+def move(*, act: str, sub_account: SubAccount, unit: Unit, amount: int, key: UUID, by: Actor, memo: str = "") -> Movement:
     """Top up or take back `amount` smallest steps of `unit`. The same key again answers the same and moves nothing.
+
+    `memo` stands on the agency's statement.
 
     Raises `ledger.InsufficientCredits` when there is less to move, `ledger.KeyReused` when the key moved something else.
     """
     wallet, pool = sub_account.wallet(unit.code), sub_account.agency.pool(unit.code)
     deed = ledger.allocate if act == TOP_UP else ledger.reclaim
-    posted = deed(wallet=wallet, pool=pool, amount=amount, key=f"allocation:{sub_account.public_id}:{key}", by=by)
-    moved = _movement(act, unit, posted.entries)
+    posted = deed(wallet=wallet, pool=pool, amount=amount, key=f"allocation:{sub_account.public_id}:{key}", by=by, memo=memo)
+    moved = replace(_movement(act, unit, posted.entries), is_replay=posted.is_replay)
     if not posted.is_replay:
         audit.record(
             "credits.allocated" if act == TOP_UP else "credits.reclaimed",
@@ -100,7 +103,7 @@ def move(*, act: str, sub_account: SubAccount, unit: Unit, amount: int, key: UUI
             sub_account_id=sub_account.public_id,
             subject=f"{in_words(amount, unit)} {'to' if act == TOP_UP else 'from'} {sub_account.name}",
             before={"unit": unit.code, "pool": moved.pool[0], "own": moved.own[0]},
-            after={"unit": unit.code, "pool": moved.pool[1], "own": moved.own[1]},
+            after={"unit": unit.code, "pool": moved.pool[1], "own": moved.own[1], **({"description": memo} if memo else {})},
         )
     return moved
 

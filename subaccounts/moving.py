@@ -105,9 +105,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Plan:
+    """`is_replay` says that it was done before: nothing moved this time."""
+
     source: Account
     to: Account
     lines: list[Line]
+    is_replay: bool = False
 
     @property
     def problems(self) -> dict[str, str]:
@@ -188,7 +191,7 @@ def move(*, source: Account, to: Account, reviewed: Reviewed, by: Actor) -> Plan
     for line, is_replay in done:
         if not is_replay:
             _record(source, to, line, by)
-    return Plan(source, to, [line for line, _ in done])
+    return Plan(source, to, [line for line, _ in done], is_replay=all(is_replay for _, is_replay in done))
 
 
 def in_words_of(plan: Plan) -> str:

@@ -144,7 +144,7 @@ def by_first(first: Page, lines: Iterable[Sum], shown: Range, *, most: int = LAR
 
 def page(agency: Agency, days: Days, unit: Unit, shown: Range, *, cursor: str = "", size: int = PAGE) -> Page:
     """The clients after `cursor`, those that used most first; a cursor that is none is the start. Five queries, however many clients."""
-    ranking = totals.ranking(days, unit.code, shown.first, shown.last, most=size + 1, after=_position(cursor))
+    ranking = totals.ranking(days, unit.code, shown.first, shown.last, most=size + 1, after=position(cursor))
     ids = [public_id for public_id, _ in ranking.rows[:size]]
     clients = {client.public_id: client for client in SubAccount.objects.of(agency).filter(public_id__in=ids)}
     before = totals.used(days, unit.code, shown.previous.first, shown.previous.last, among=ids)
@@ -183,7 +183,8 @@ def _times(line: Sum) -> int:
     return {totals.USED: line.lines, totals.RETURNED: -line.lines}.get(line.direction, 0)
 
 
-def _position(cursor: str) -> tuple[int, UUID] | None:
+def position(cursor: str) -> tuple[int, UUID] | None:
+    """The place in a ranking that a cursor names, "amount:id"; None where it names none."""
     amount, _, public_id = cursor.partition(":")
     try:
         return int(amount), UUID(public_id)

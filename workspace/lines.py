@@ -22,7 +22,13 @@ from workspace import balances
 
 PAGE = 50
 CHUNK = 500
-USES = {"ai_reply": "Reply by a chatbot", "campaign_message": "Campaign message", "call": "Call", "knowledge": "Knowledge"}
+USES = {
+    "ai_reply": "Reply by a chatbot",
+    "campaign_message": "Campaign message",
+    "call": "Call",
+    "knowledge": "Knowledge",
+    "metered": "Metered use",
+}
 RECEIVED = {"allocation": "From your agency", "transfer": "From your agency", "void": "Given back"}
 TAKEN = {"reclaim": "Taken back by your agency", "transfer": "Moved by your agency", "void": "Taken back"}
 OTHERS = {
@@ -49,7 +55,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`change` is negative where units left. `balance` is what the own wallet had afterwards, None where the agency paid."""
+    """`change` is negative where units left. `balance` is what the own wallet had afterwards, None where the agency paid.
+
+    `id` is of one of its entries, `code` their kind.
+    """
 
     at: datetime
     what: str
@@ -59,6 +68,8 @@ class Line:
     change: int
     balance: int | None
     own_key: bool
+    id: UUID
+    code: str
 
     @property
     def sign(self) -> str:
@@ -173,6 +184,8 @@ def _line(entries: Iterable[Entry], change: int, balance: int | None) -> Line:
         change=change,
         balance=balance,
         own_key=entry.own_key,
+        id=entry.pk,
+        code=entry.kind,
     )
 
 

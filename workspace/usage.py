@@ -15,7 +15,13 @@ from kit.ranges import Range
 from subaccounts import credit_use
 from subaccounts.models import SubAccount
 
-KINDS = {"ai_reply": "Replies by chatbots", "campaign_message": "Campaign messages", "call": "Calls", "knowledge": "Knowledge"}
+KINDS = {
+    "ai_reply": "Replies by chatbots",
+    "campaign_message": "Campaign messages",
+    "call": "Calls",
+    "knowledge": "Knowledge",
+    "metered": "Metered use",
+}
 
 # A name and how much.
 Share = tuple[str, int]
