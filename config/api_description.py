@@ -14,11 +14,11 @@ PREFIX = "api/v1/"
 _ALWAYS = (400, 401, 403, 404, 429, 503)
 _WHEN_CHANGING = (409, 413, 415)
 _WHEN_PAYING = (402,)
-_PAYING = (Scope.CREDITS_WRITE, Scope.CALLS_WRITE)
+_PAYING = (Scope.CREDITS_WRITE, Scope.CREDITS_SPEND, Scope.CALLS_WRITE)
 _MEANING = {
     400: "The request is not as it should be; `errors` says where.",
     401: "No key that works here.",
-    402: "There are not enough credits: `insufficient_credits`.",
+    402: "There are not enough credits: `insufficient_credits`, `pool_limit_reached`.",
     403: "The key may not: `insufficient_scope`, `address_not_allowed`, `account_suspended`, `feature_not_included`.",
     404: "There is nothing the key may see.",
     409: "It contradicts what is there; `code` says how.",
@@ -100,7 +100,7 @@ def _completed(method: str, operation: dict[str, Any], needs: Needs) -> dict[str
     operation["parameters"] = [{**parameter, "schema": _without_null(parameter["schema"])} for parameter in operation["parameters"]]
     if method.upper() != READING:
         statuses += _WHEN_CHANGING
-        operation["parameters"] = [*operation["parameters"], _IDEMPOTENCY_KEY]
+        operation["parameters"] = [*operation["parameters"], {**_IDEMPOTENCY_KEY, "required": needs.once}]
     if needs.scope in _PAYING:
         statuses += _WHEN_PAYING
     problems = {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(statuses)}

@@ -197,7 +197,7 @@ def run(request: HttpRequest, operation: Operation, arguments: dict[str, Any]) -
 def add_to_problem(response: HttpResponseBase, operation: Operation) -> None:
     """Whatever programs written for another API look for in a refusal."""
     if (says := needs_of(operation).errors_say) and isinstance(response, HttpResponse):
-        response.content = json.dumps({**json.loads(response.content), **says})
+        response.content = json.dumps({**json.loads(response.content), **dict(says)})
 
 
 def _key_of(request: HttpRequest) -> ApiKey | None:

@@ -6,7 +6,6 @@ add one.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Annotated, Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -38,7 +37,7 @@ class Needs:
     clients: bool = False
     unaudited: str = ""
     once: bool = False
-    errors_say: Mapping[str, Any] = MappingProxyType({})
+    errors_say: tuple[tuple[str, Any], ...] = ()
 
 
 def needs(
@@ -47,7 +46,7 @@ def needs(
     """The door of one operation; without it the process does not start. Stands under the router's decorator."""
 
     def decorate(operation: Operation) -> Operation:
-        operation.needs = Needs(scope, clients, unaudited, once, errors_say or {})  # type: ignore[attr-defined]
+        operation.needs = Needs(scope, clients, unaudited, once, tuple((errors_say or {}).items()))  # type: ignore[attr-defined]
         return operation
 
     return decorate

@@ -5,6 +5,7 @@ Every operation is found by itself. Where a path has the id of something, the tr
 
 import itertools
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,9 +20,13 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 
 from config.api_description import description
-from subaccounts import lifecycle
+from credits import ledger
+from kit import clock
+from kit.ids import uuid7
+from subaccounts import calls, lifecycle
 from tests.api.program import key_of
 from tests.cast import PLATFORM, TESTS, Cast, host_of
+from tests.credits.conftest import fresh_key
 
 # Valid data may be refused (a taken web address), and what needs no key is tried by the doors.
 NOT_ASKED = [checks.positive_data_acceptance, checks.ignored_auth]
@@ -29,13 +34,31 @@ NOT_ASKED = [checks.positive_data_acceptance, checks.ignored_auth]
 
 def real_ids(cast: Cast) -> dict[str, str]:
     """An id that exists for the parameter that stands behind a word in a path."""
-    return {"sub-accounts": str(cast.acme.public_id), "users": str(cast.adam.public_id)}
+    acme = cast.acme
+    about = {"sub_account_id": acme.public_id, "expires_at": clock.now() + timedelta(minutes=5), "by": TESTS}
+    hold = ledger.hold(sources=acme.credit_sources("credit"), amount=5, key=f"api:client:{uuid7()}", kind="metered", **about)
+    ledger.grant(to=acme.wallet("basic_minute"), amount=600, source="purchase", key=fresh_key(), by=TESTS)
+    call = calls.start(sub_account=acme, tier="basic", expected_seconds=60, maximum_seconds=300, is_own=True, key=fresh_key(), by=TESTS)
+    return {
+        "sub-accounts": str(acme.public_id),
+        "users": str(cast.adam.public_id),
+        "wallets": str(acme.wallet("credit").pk),
+        "holds": str(hold.pk),
+        "calls": str(call.public_id),
+    }
 
 
 # Of the fields of a body that only together make sense: what every try that is meant to be right says.
 SENSIBLE: dict[str, dict[str, Any]] = {
-    "open_sub_account": {"email": "pat@example.com", "slug": "pats-bakery", "first_name": "Pat", "last_name": "Baker"}
+    "open_sub_account": {"email": "pat@example.com", "slug": "pats-bakery", "first_name": "Pat", "last_name": "Baker"},
+    "spend_credits": {"unit": "credit", "amount": 3, "kind": None, "quantity": None, "own_key": False},
+    "spend_many_credits": {"unit": "credit", "kind": None, "uses": [{"amount": 2}, {"amount": 999_999}]},
+    "hold_credits": {"kind": "ai_reply", "unit": None, "amount": None, "own_key": False},
+    "grant_credits_by_email": {"email": "paul@acme-plumbing.example", "amount": 7},
+    "quote_transfer": {"source": "pool", "unit": "credit", "amount": 9},
 }
+# Whom a try is about that is meant to be right.
+ABOUT_ACME = {"spend_credits", "spend_many_credits", "hold_credits", "start_call", "grant_credits", "reclaim_credits"}
 
 
 def operations(*, for_clients: bool) -> list[str]:
@@ -61,8 +84,8 @@ def try_out(application: Any, cast: Cast, label: str, *, secret: str, host: str,
     schema = schemathesis.openapi.from_dict(description(for_clients=for_clients))
     schema.app = application
     operation = schema[path][method]
-    ids, words = real_ids(cast), path.split("/")
-    known = {name[1:-1]: ids[before] for before, name in itertools.pairwise(words) if name.startswith("{") and before in ids}
+    ids, words, name = real_ids(cast), path.split("/"), operation.definition.raw["operationId"]
+    known = {word[1:-1]: ids[before] for before, word in itertools.pairwise(words) if word.startswith("{") and before in ids}
 
     def trial(mode: GenerationMode) -> Callable[[], None]:
         @trying(
@@ -78,7 +101,9 @@ def try_out(application: Any, cast: Cast, label: str, *, secret: str, host: str,
             if not case.meta.is_negative_at(schemathesis.core.parameters.ParameterLocation.PATH):
                 case.path_parameters.update(known)
             if case.meta.generation.mode is GenerationMode.POSITIVE and isinstance(case.body, dict):
-                case.body.update(SENSIBLE.get(operation.definition.raw["operationId"], {}))
+                case.body.update(SENSIBLE.get(name, {}))
+                if name in ABOUT_ACME:
+                    case.body["sub_account"] = ids["sub-accounts"]
             with transaction.atomic():
                 case.call_and_validate(
                     base_url=f"http://{host}", headers={"Authorization": f"Bearer {secret}", "Host": host}, excluded_checks=NOT_ASKED
