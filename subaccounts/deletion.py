@@ -46,10 +46,10 @@ def restorable_until(agency: Agency) -> datetime | None:
 
 
 def reach_of(agency: Agency) -> dict[str, int]:
-    """What would stop: how many clients, people and keys."""
+    """What would stop: how many clients, people besides the Owner, and keys."""
     return {
         "clients": SubAccount.objects.of(agency).clients().ready().count(),
-        "people": people.of_agency(agency).count(),
+        "people": people.of_agency(agency).count() - 1,
         "keys": ApiKey.objects.filter(agency=agency, revoked_at=None).count(),
     }
 

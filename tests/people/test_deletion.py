@@ -47,7 +47,7 @@ def state(agency: Agency) -> dict[str, Any]:
 
 def test_the_owner_reads_what_stops_and_types_the_name(cast: Cast) -> None:
     page = Visitor(PLATFORM, cast.nora).get("/agency/deletion/").content.decode()
-    assert "6 people" in page
+    assert "5 other people" in page
     assert "2 clients" in page
 
     for typed in ("", "northlight digital", "Harbour & Co"):

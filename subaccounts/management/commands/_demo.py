@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import transaction
 
 from agency import api_keys, audit, notices, staff
+from agency.access import Role
 from agency.models import Agency, Membership, Notice, Plan, User
 from billing import plans
 from credits import ledger
@@ -38,6 +39,8 @@ from subaccounts import (
     opening,
     pool_policy,
     pricing,
+    reach,
+    team,
     thresholds,
 )
 from subaccounts.management.commands import _demo_cast as cast
@@ -138,7 +141,7 @@ def _agency(wanted: cast.Agency) -> Agency:
 
 
 def _team(agency: Agency) -> None:
-    for person, role in ((cast.ADAM, "admin"), (cast.MIA, "member")):
+    for person, role in ((cast.ADAM, "admin"), (cast.MIA, "member"), (cast.JON, "member")):
         Membership.objects.create(agency=agency, user=_person(person), role=role)
         audit.record("member.joined", by=STORY, agency=agency, subject=person.email, after={"role": role})
     ledger.grant(
@@ -215,14 +218,25 @@ def _import(sub_account: SubAccount, chatbot: Chatbot, file: Path, by: Actor) ->
 
 
 def _settle_in(agency: Agency, places: list[Place], at: datetime) -> None:
-    acme = places[0].sub_account
+    """Who else goes where: a client's second person, a consultant who looks at all clients, and what the Members were given."""
+    acme, koala, sunrise = (place.sub_account for place in places[:3])
+    nora = _owner(agency).as_actor()
     with clock.at(at):
-        tess = _person(cast.ACME.member, realm=agency) if cast.ACME.member else None
-        if tess:
-            Access.objects.create(sub_account=acme, user=tess, role="sub_account_member")
-        mia = User.objects.in_realm(None).get(email=cast.MIA.email)
-        Access.objects.create(sub_account=acme, user=mia, role=Access.GRANTED)
-        audit.record("access.granted", by=_owner(agency).as_actor(), agency=agency, sub_account_id=acme.public_id, subject=mia.email)
+        if cast.ACME.member:
+            _let_in(cast.ACME.member, agency, Role.SUB_ACCOUNT_MEMBER, nora, sub_accounts=[acme])
+        leah = _let_in(cast.LEAH, agency, Role.SUB_ACCOUNT_ADMIN, nora, sub_accounts=[koala])
+        _let_in(cast.IRIS, agency, Role.SUB_ACCOUNT_MEMBER, nora, to_all=True)
+        team_people = User.objects.in_realm(None)
+        reach.grant(user=team_people.get(email=cast.MIA.email), agency=agency, role=Access.GRANTED, by=nora, sub_accounts=[acme])
+        reach.grant(user=team_people.get(email=cast.JON.email), agency=agency, role=Access.GRANTED, by=nora, sub_accounts=[koala, sunrise])
+    with clock.at(at + timedelta(days=1)):
+        team.change_role(user=leah, agency=agency, role=Role.SUB_ACCOUNT_MEMBER, by=nora)
+
+
+def _let_in(person: cast.Person, agency: Agency, role: Role, by: Actor, **where: Any) -> User:
+    user = _person(person, realm=agency)
+    reach.grant(user=user, agency=agency, role=role, by=by, **where)
+    return user
 
 
 # --- thirty days of visitors ------------------------------------------------------------------------------------------------

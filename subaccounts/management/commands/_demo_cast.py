@@ -50,6 +50,9 @@ ADAM = Person("Adam", "Okoye", "adam@northlight.example")
 MIA = Person("Mia", "Torres", "mia@northlight.example")
 IDA = Person("Ida", "Berg", "ida@fjord-bakery.example")
 OMAR = "omar@northlight.example"
+JON = Person("Jon", "Park", "jon@northlight.example")
+IRIS = Person("Iris", "Cole", "iris@cole-consulting.example")
+LEAH = Person("Leah", "Moss", "leah@koala-legal.example")
 
 ACME = Client(
     name="Acme Plumbing",
