@@ -13,7 +13,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils.crypto import constant_time_compare
 
 from agency.models import User
-from kit import clock
+from kit import clock, user_agents
 
 STAMP = "stamp"
 """Under this name a session carries where it is good, for whom and how long (`subaccounts.middleware.SessionStampMiddleware`)."""
@@ -34,7 +34,7 @@ class OpenSession:
 
     @property
     def icon(self) -> str:
-        return "device-phone-mobile" if "Mobi" in self.device else "computer-desktop"
+        return user_agents.icon_of(self.device)
 
 
 def open_of(user: User, *, current_key: str) -> list[OpenSession]:

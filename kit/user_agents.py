@@ -9,3 +9,8 @@ def in_words(user_agent: str) -> str:
     name = next((name for mark, name in _BROWSERS.items() if mark in user_agent), "Unknown browser")
     system = next((system for mark, system in _SYSTEMS.items() if mark in user_agent), "")
     return f"{name} on {system}" if system else name
+
+
+def icon_of(user_agent: str) -> str:
+    """The name of an icon: a phone or a computer."""
+    return "device-phone-mobile" if "Mobi" in user_agent else "computer-desktop"

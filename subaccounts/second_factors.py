@@ -2,15 +2,19 @@
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import transaction
 
-from agency import audit, security
+from agency import audit, security, sessions
+from agency.access import Role
 from agency.models import Agency, User
-from kit import mail, outbox
+from kit import clock, mail, outbox
 from kit.actor import Actor
 from kit.models import OutboxMessage
-from subaccounts import addresses, switching
+from kit.refusal import Refusal
+from subaccounts import addresses, assist, switching
+from subaccounts.models import Assist
 
 TOPIC = "second_factor_required"
 TEAM, CLIENTS = "team", "clients"
@@ -48,6 +52,35 @@ def ask(*, agency: Agency, team: bool, clients: bool, by: Actor) -> None:
             outbox.put(TOPIC, {"agency": locked.pk, "side": side, "after": 0})
 
 
+class NotToBeReset(Refusal):
+    """The Owner's second factor and one's own are reset by nobody here: recovery codes are for that."""
+
+    code = "second_factor_not_to_be_reset"
+    status = 403
+    default_message = "This second factor cannot be reset here. Nothing was changed."
+
+
+@transaction.atomic
+def reset(*, agency: Agency, user: User, by: Actor) -> None:
+    """Take away what somebody of the agency, or of its clients, has lost. Their password stays, their sessions and assists end.
+
+    The person reads by mail who did it. Without any factor it does nothing. Raises `NotToBeReset`.
+    """
+    locked = User.objects.select_for_update(of=("self",)).get(pk=user.pk)
+    if by.id == str(locked.public_id) or locked.memberships.filter(agency=agency, role=Role.OWNER).exists():
+        raise NotToBeReset()
+    kinds = sorted(set(Authenticator.objects.filter(user=locked).values_list("type", flat=True)))
+    if not kinds:
+        return
+    Authenticator.objects.filter(user=locked).delete()
+    sessions.end_all(locked)
+    assist.end_all(user=locked, by=by, how=Assist.LOST)
+    audit.record("person.second_factor_reset", by=by, agency=agency, subject=locked.email)
+    brand, url = _where(agency, locked)
+    context = {"agency": agency, "brand": brand, "url": url, "by": by.label.partition(" <")[0], "at": clock.now()}
+    mail.send(to=locked.email, template="mails/second_factor_reset", context=context, sender_name=brand)
+
+
 @outbox.handler(TOPIC)
 def tell(message: OutboxMessage) -> None:
     """A mail to each of the next hundred; the rest is a message of its own. Nobody is told of what is asked no longer."""
@@ -57,14 +90,16 @@ def tell(message: OutboxMessage) -> None:
         return
     told = list(people_of(agency, side).filter(pk__gt=message.payload["after"]).order_by("pk")[:MAILED_AT_ONCE])
     for user in told:
-        _mail(agency, side, user)
+        brand, url = _where(agency, user)
+        context = {"agency": agency, "brand": brand, "url": url, "has_one": security.has_second_factor(user)}
+        mail.send(to=user.email, template="mails/second_factor_required", context=context, sender_name=brand)
     if len(told) == MAILED_AT_ONCE:
         outbox.put(TOPIC, {**message.payload, "after": told[-1].pk})
 
 
-def _mail(agency: Agency, side: str, user: User) -> None:
-    workspaces = switching.workspaces_of(user) if side == CLIENTS else []
-    brand = agency.name if side == CLIENTS else settings.PLATFORM_NAME
-    url = workspaces[0]["url"] if workspaces else addresses.platform_url("/")
-    context = {"agency": agency, "brand": brand, "url": url, "has_one": security.has_second_factor(user)}
-    mail.send(to=user.email, template="mails/second_factor_required", context=context, sender_name=brand)
+def _where(agency: Agency, user: User) -> tuple[str, str]:
+    """Whose mail it is for this person, and where they sign in."""
+    if user.realm_id is None:
+        return settings.PLATFORM_NAME, addresses.platform_url("/")
+    workspaces = switching.workspaces_of(user)
+    return agency.name, workspaces[0]["url"] if workspaces else addresses.platform_url("/find-workspace/")

@@ -59,5 +59,6 @@ urlpatterns = [
     path("users/<uuid:public_id>/accounts/", person.user_accounts, name="user_accounts"),
     path("users/<uuid:public_id>/accounts/removal/", person.user_accounts_removal, name="user_accounts_removal"),
     path("users/<uuid:public_id>/address/", person.user_address, name="user_address"),
+    path("users/<uuid:public_id>/second-factor/", person.user_second_factor, name="user_second_factor"),
     path("users/<uuid:public_id>/removal/", person.user_removal, name="user_removal"),
 ]

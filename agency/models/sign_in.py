@@ -1,7 +1,7 @@
 from django.db import models
 
 from agency.models.user import User
-from kit import clock
+from kit import clock, user_agents
 
 
 class SignIn(models.Model):
@@ -21,6 +21,10 @@ class SignIn(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["user", "-at"], name="sign_in_newest")]
+
+    @property
+    def icon(self) -> str:
+        return user_agents.icon_of(self.device)
 
     @property
     def tone(self) -> str:

@@ -46,6 +46,8 @@ def site_url(request: HttpRequest) -> str:
 class AccountAdapter(DefaultAccountAdapter):
     """Realms, mails and limits for allauth."""
 
+    was_here_before = False
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return bool(request.site.kind == "platform")
 

@@ -29,7 +29,7 @@ from kit.refusal import Refusal
 from kit.requests import client_network
 from subaccounts import addresses, switching
 
-STRENGTHS_A_MINUTE = 120
+STRENGTHS_A_MINUTE = 60
 
 
 class TooManyEstimates(Refusal):

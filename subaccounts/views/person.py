@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from agency.access import CLIENT_ROLES, Can
 from agency.doors import agency_door
-from subaccounts import people, reach, team
+from subaccounts import people, reach, second_factors, team
 from subaccounts.forms import AccountsForm, LoginAddressForm, ReachForm, RoleForm
 from subaccounts.models import Access, AccessToAll, SubAccount, SubAccountQuerySet
 from subaccounts.people import Person
@@ -147,6 +147,18 @@ def user_removal(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "may_change": not person.is_owner and person.user != request.user,
     }
     return render(request, "people/removal.html", context)
+
+
+@agency_door(Can.MANAGE_TEAM, recent=True, unaudited=SAME)
+def user_second_factor(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Somebody lost their phone and their recovery codes."""
+    person = person_of(request, public_id)
+    if request.method == "POST":
+        second_factors.reset(agency=request.agency, user=person.user, by=request.actor)
+        messages.success(request, f"{person.user.name} has no second factor any more and is signed out. They are told by e-mail.")
+        return redirect("user", public_id=person.user.public_id)
+    may_change = person.has_second_factor and not person.is_owner and person.user != request.user
+    return render(request, "people/second_factor.html", {"person": person, "may_change": may_change})
 
 
 def _not_so(request: HttpRequest, person: Person, problem: object) -> HttpResponse:

@@ -1,12 +1,13 @@
 """An agency asks its people for a second factor."""
 
 import pytest
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
 
 from agency.models import Agency, AuditRecord, User
 from kit.models import OutboxMessage
 from subaccounts import second_factors
-from tests.cast import PLATFORM, TESTS, Cast, Visitor
+from tests.cast import PASSWORD, PLATFORM, TESTS, Cast, Visitor, host_of
 from tests.entrance import Mails
 
 PAGE = "/settings/security/"
@@ -96,3 +97,40 @@ def test_the_page_wants_a_recent_proof(cast: Cast) -> None:
     assert browser.get(PAGE).headers["Location"].startswith("/security/confirm/")
     assert browser.post(PAGE, {"team": "on"}).headers["Location"].startswith("/security/confirm/")
     assert not cast.northlight.team_needs_mfa
+
+
+# --- a second factor that was lost
+
+
+def reset_page(user: User) -> str:
+    return f"/users/{user.public_id}/second-factor/"
+
+
+@pytest.mark.parametrize(("who", "host"), [("adam", PLATFORM), ("paul", "acme")])
+def test_a_lost_second_factor_is_reset_and_its_person_told(cast: Cast, mails: Mails, who: str, host: str) -> None:
+    person = with_app(getattr(cast, who))
+    theirs = Visitor(PLATFORM if host == PLATFORM else host_of(cast.acme), person)
+    assert theirs.get("/security/").status_code == 200
+    page = Visitor(PLATFORM, cast.nora).get(f"/users/{person.public_id}/").content.decode()
+    assert reset_page(person) in page
+    assert Visitor(PLATFORM, cast.nora).post(reset_page(person)).status_code == 302
+    assert not Authenticator.objects.filter(user=person).exists()
+    assert theirs.get("/security/").status_code == 302
+    assert getattr(cast, who).check_password(PASSWORD)
+    (message,) = mails()
+    assert message.to == [person.email]
+    assert "Nora Lind of Northlight Digital has reset" in message.body
+    assert ("Canopy" in message.body) == (who == "adam")
+    assert AuditRecord.objects.filter(action="person.second_factor_reset", subject=person.email, agency=cast.northlight).count() == 1
+
+
+def test_nobody_resets_the_owners_or_their_own_or_a_strangers(cast: Cast) -> None:
+    for user in (cast.nora, cast.adam, cast.rita):
+        with_app(user)
+    adam = Visitor(PLATFORM, cast.adam)
+    answers = [adam.post(reset_page(user)).status_code for user in (cast.nora, cast.adam, cast.rita)]
+    assert answers == [403, 403, 404]
+    assert "cannot be reset here" in adam.get(reset_page(cast.nora)).content.decode()
+    assert Visitor(PLATFORM, cast.mia).post(reset_page(cast.adam)).status_code == 403
+    assert Visitor(PLATFORM, cast.nora, recent=False).post(reset_page(cast.adam)).status_code == 302
+    assert Authenticator.objects.filter(type="totp").count() == 3

@@ -20,7 +20,7 @@ from django.db import transaction
 
 from agency import api_keys, audit, notices, staff
 from agency.access import Role
-from agency.models import Agency, Membership, Notice, Plan, User
+from agency.models import Agency, Membership, Notice, Plan, SignIn, User
 from billing import plans
 from credits import ledger
 from credits.models import Threshold, Unit, Wallet
@@ -56,6 +56,9 @@ STORY = system("Demo data")
 DICE = random.Random(2026)
 KOALAS_TOP_UP = UUID("8c5d1f60-3b0f-4c7e-9a55-2f0e6f1d7a43")
 OPENINGS = ("", "", "", "Hi! ", "Hello, ", "Good morning. ", "Quick question: ")
+DESK = "Mozilla/5.0 (Macintosh; Intel Mac OS X 14_5) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15"
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile Safari/604.1"
+PHONE_DAY, STRANGER_DAY, WEEKEND = 9, 4, 5
 SMALL_TALK = ("Thanks!", "Great, thank you.", "Perfect, thanks a lot!")
 
 
@@ -303,6 +306,25 @@ def _contact(place: Place) -> Contact:
 # --- what the people did ----------------------------------------------------------------------------------------------------
 
 
+def _sign_ins(user: User, host: str, until: datetime) -> None:
+    """What a person finds in their history: most days a sign-in, once from a phone, once somebody who did not know the password."""
+    for days in range(DAYS, 0, -1):
+        with clock.at(until - timedelta(days=days, minutes=37 * days % 90)):
+            is_phone = days == PHONE_DAY
+            if days == STRANGER_DAY:
+                SignIn.objects.create(user=user, outcome=SignIn.FAILED, method="Password", host=host, address="198.51.100.61", device=PHONE)
+            if clock.now().weekday() < WEEKEND or is_phone:
+                SignIn.objects.create(
+                    user=user,
+                    outcome=SignIn.SUCCEEDED,
+                    method="Password",
+                    host=host,
+                    address="203.0.113.40" if is_phone else "203.0.113.12",
+                    device=PHONE if is_phone else DESK,
+                    is_new_device=is_phone,
+                )
+
+
 def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     """A pause that was lifted, an assist, answers by a person, leads dealt with, and a trial that staff extended."""
     nora, adam = _owner(agency), User.objects.in_realm(None).get(email=cast.ADAM.email)
@@ -320,6 +342,7 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     )
     _assist(nora, places[2], until - timedelta(days=2), "Looked into why a visitor got no answer")
     _move_minutes(agency, places, until - timedelta(days=6))
+    _sign_ins(nora, settings.BASE_DOMAIN, until)
     for place in places[:2]:
         _work_on_inbox(place, until - timedelta(hours=1))
     _alert(agency, places, until - timedelta(hours=26))
