@@ -96,7 +96,7 @@ def test_the_history_has_pages_and_is_forgotten_after_ninety_days(cast: Cast) ->
     browser, seen, path = Visitor(PLATFORM, cast.nora), 0, "/security/sign-ins/"
     while path:
         page = browser.get(path).content.decode()
-        seen += page.count('<li><svg')
+        seen += page.count("<li><svg")
         following = re.search(r'href="([^"]*)" rel="next"', page)
         path = following.group(1).replace("&amp;", "&") if following else ""
     assert seen == 90
