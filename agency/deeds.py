@@ -183,6 +183,9 @@ DEEDS: dict[str, Deed] = {
         {
             "agency.opened": "opened the agency",
             "agency.changed": "changed the agency's settings",
+            "agency.deleted": "deleted the agency {subject}",
+            "agency.restored": "restored the agency {subject}",
+            "agency.purged": "removed for good what the agency {subject} had",
             "alert_rules.changed": "changed who gets alerts and what counts as unusual use",
         },
     ),

@@ -26,7 +26,7 @@ from agency.views import own_sessions as own_session_views
 from agency.views import ownership as ownership_views
 from kit.doors import open_door
 
-NOT_YET_KNOWN = "nobody is signed in yet; the record is written when a password or an address changes"
+NOT_YET_KNOWN = "who comes and goes stands in the sign-in history; the record is written when a password or an address changes"
 BY_SIGNAL = "the record is written by the change itself, which may wait for a code or a confirmation"
 
 
@@ -34,9 +34,9 @@ def opened(reason: str, view: Callable[..., Any]) -> Callable[..., Any]:
     return open_door(reason, unaudited=NOT_YET_KNOWN)(view)
 
 
-def own(reason: str, view: Callable[..., Any]) -> Callable[..., Any]:
+def own(reason: str, view: Callable[..., Any], *, unaudited: str = BY_SIGNAL) -> Callable[..., Any]:
     """One's own security: for everyone who is signed in, but not for an agency user inside a client's workspace."""
-    return person_door(reason, unaudited=BY_SIGNAL)(entrance_views.not_while_assisting(view))
+    return person_door(reason, unaudited=unaudited)(entrance_views.not_while_assisting(view))
 
 
 entrance: list[URLPattern] = [
@@ -59,7 +59,7 @@ entrance: list[URLPattern] = [
     ),
     path(
         "password/strength/",
-        open_door("says how strong a password would be, also of somebody who signs up", unaudited="keeps nothing")(
+        open_door("says how strong a password would be, also of somebody who signs up", unaudited="it keeps nothing of what is typed")(
             entrance_views.password_strength
         ),
         name="password_strength",
@@ -92,7 +92,11 @@ entrance: list[URLPattern] = [
     ),
     path("security/passkeys/", own("one's own passkeys", passkeys.list_webauthn), name="mfa_list_webauthn"),
     path("security/passkeys/new/", own("one's own passkeys", passkeys.add_webauthn), name="mfa_add_webauthn"),
-    path("security/passkeys/<int:pk>/", own("one's own passkeys", passkeys.edit_webauthn), name="mfa_edit_webauthn"),
+    path(
+        "security/passkeys/<int:pk>/",
+        own("one's own passkeys", passkeys.edit_webauthn, unaudited="what somebody calls a passkey is a note to themselves"),
+        name="mfa_edit_webauthn",
+    ),
     path("security/passkeys/<int:pk>/remove/", own("one's own passkeys", passkeys.remove_webauthn), name="mfa_remove_webauthn"),
     path("security/sessions/", own("one's own sessions", own_session_views.own_sessions), name="usersessions_list"),
     path("security/sessions/<int:pk>/end/", own("one's own sessions", own_session_views.own_session_end), name="session_end"),

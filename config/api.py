@@ -121,10 +121,10 @@ def _behind_the_gate(operations: PathView, route: str) -> Callable[..., HttpResp
 
     inside.csrf_exempt = True  # type: ignore[attr-defined]  # a key is no cookie: nobody else's page can send it
     scopes = ", ".join(f"{method} {api_gate.needs_of(operation).scope or 'any key'}" for method, operation in by_method.items())
-    unaudited = "; ".join(
-        api_gate.needs_of(operation).unaudited for operation in by_method.values() if api_gate.needs_of(operation).unaudited
-    )
-    hang(inside, Door("key", scopes, unaudited))
+    unaudited = {method: api_gate.needs_of(operation).unaudited for method, operation in by_method.items()}
+    inside.unaudited = unaudited  # type: ignore[attr-defined]  # by method: one may be recorded where another need not be
+    reasons = dict.fromkeys(filter(None, unaudited.values()))
+    hang(inside, Door("key", scopes, "; ".join(reasons)))
     return inside
 
 

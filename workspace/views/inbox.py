@@ -55,11 +55,14 @@ def _found(rows: QuerySet[Conversation], query: str, chosen: str, bot: str) -> Q
 @require_GET
 def conversation_thread(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """One conversation, oldest first. Polled by htmx, which gets the lines alone."""
-    conversation = _conversation(public_id)
+    return _thread(request, _conversation(public_id), AnswerForm())
+
+
+def _thread(request: HttpRequest, conversation: Conversation, form: AnswerForm) -> HttpResponse:
     said = list(reversed(conversation.messages.select_related("faq").order_by("-id")[:SHOWN]))
     costs = ledger.amounts_of(message.entry_key for message in said if message.entry_key)
     lines = [(message, costs.get(message.entry_key)) for message in said]
-    context = {"conversation": conversation, "lines": lines, "form": AnswerForm(), "leads": conversation.leads.order_by("-id")}
+    context = {"conversation": conversation, "lines": lines, "form": form, "leads": conversation.leads.order_by("-id")}
     return render(request, "workspace/_lines.html" if request.htmx else "workspace/conversation_thread.html", context)
 
 
@@ -68,10 +71,9 @@ def conversation_thread(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def conversation_answer(request: HttpRequest, public_id: UUID) -> HttpResponse:
     conversation = _conversation(public_id)
     form = AnswerForm(request.POST)
-    if form.is_valid():
-        conversations.say(conversation=conversation, text=form.cleaned_data["text"], by=request.actor, sub_account=request.site.sub_account)
-    else:
-        messages.error(request, "Nothing was sent: " + " ".join(map(str, form.errors["text"])))
+    if not form.is_valid():
+        return _thread(request, conversation, form)
+    conversations.say(conversation=conversation, text=form.cleaned_data["text"], by=request.actor, sub_account=request.site.sub_account)
     return redirect(conversation)
 
 
