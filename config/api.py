@@ -31,6 +31,7 @@ ROUTERS: tuple[Router, ...] = (
     agency_api.people,
     sub_accounts_api.people,
     *credit_routers,
+    agency_api.log,
 )
 
 # What pydantic says, in words for whoever writes a program; what is not here is said as pydantic says it.

@@ -77,3 +77,19 @@ def test_pages_show_every_row_once(cast: Cast) -> None:
     assert seen == ["Koala Legal", "Acme Plumbing", "Northlight Digital"]
     forged = program.get("/api/v1/sub-accounts", {"cursor": "WzFd:xyz"})
     assert [error["field"] for error in assert_problem(forged, 400, "invalid_request")["errors"]] == ["cursor"]
+
+
+def test_a_key_is_on_record_with_its_name_and_each_side_reads_its_own_part(cast: Cast) -> None:
+    agency, client, rival = of_agency(cast.northlight), of_client(cast.acme), of_agency(cast.harbour)
+    agency.call("PATCH", f"/sub-accounts/{cast.acme.public_id}", {"city": "Hobart", "description": "Owes us money"}, REMOTE_ADDR="203.0.113.9")
+    newest = agency.call("GET", f"/audit-records?sub_account_id={cast.acme.public_id}&limit=1").json()
+    told = client.call("GET", "/audit-records").json()["items"]
+
+    assert newest["items"][0]["by"]["kind"] == "api_key" and newest["items"][0]["by"]["name"].startswith("Test program")
+    assert newest["items"][0]["address"] == "203.0.113.9"
+    older = agency.get("/api/v1/audit-records", {"cursor": newest["next_cursor"], "limit": "1"}).json()
+    assert older["items"][0]["id"] != newest["items"][0]["id"]
+    edited = next(record for record in told if record["action"] == "sub_account.edited")
+    assert edited["address"] == "" and "Owes us money" not in str(told)
+    assert {record["sub_account_id"] for record in told} == {str(cast.acme.public_id)}
+    assert "Acme" not in rival.call("GET", "/audit-records").content.decode()
