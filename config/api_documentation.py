@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -106,6 +107,7 @@ platform = [path(route, agency_door(Can.MANAGE_API)(view), name=name) for route,
 workspace = [path(route, workspace_door(Can.MANAGE_WORKSPACE)(view), name=name) for route, view, name in PAGES]
 
 
+@cache
 def documented(*, for_clients: bool) -> list[Documented]:
     whole = description(for_clients=for_clients)
     return [

@@ -81,7 +81,9 @@ def test_pages_show_every_row_once(cast: Cast) -> None:
 
 def test_a_key_is_on_record_with_its_name_and_each_side_reads_its_own_part(cast: Cast) -> None:
     agency, client, rival = of_agency(cast.northlight), of_client(cast.acme), of_agency(cast.harbour)
-    agency.call("PATCH", f"/sub-accounts/{cast.acme.public_id}", {"city": "Hobart", "description": "Owes us money"}, REMOTE_ADDR="203.0.113.9")
+    agency.call(
+        "PATCH", f"/sub-accounts/{cast.acme.public_id}", {"city": "Hobart", "description": "Owes us money"}, REMOTE_ADDR="203.0.113.9"
+    )
     newest = agency.call("GET", f"/audit-records?sub_account_id={cast.acme.public_id}&limit=1").json()
     told = client.call("GET", "/audit-records").json()["items"]
 
