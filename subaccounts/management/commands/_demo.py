@@ -32,6 +32,7 @@ from subaccounts import (
     alerts,
     allocating,
     assist,
+    calls,
     editing,
     invitations,
     lifecycle,
@@ -349,6 +350,7 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     _limit(agency, places, until - timedelta(hours=2))
     _invite(agency, places, until - timedelta(days=1))
     _keys(agency, places[0].sub_account, until - timedelta(days=9))
+    _call(agency, places, until)
     for hours, user in enumerate(User.objects.order_by("id"), 2):
         User.objects.filter(pk=user.pk).update(last_login=until - timedelta(hours=5 * hours))
     Agency.objects.filter(pk=agency.pk).update(trial_ends_at=until + timedelta(days=settings.TRIAL_DAYS))
@@ -391,6 +393,31 @@ def _keys(agency: Agency, acme: SubAccount, at: datetime) -> None:
         api_keys.make(agency=agency, sub_account_id=acme.public_id, name="Website", scopes=("usage:read",), user=paul, by=paul.as_actor())
     with clock.at(at + timedelta(days=8)):
         api_keys.note_use(key, "203.0.113.24")
+
+
+def _call(agency: Agency, places: list[Place], until: datetime) -> None:
+    """Five days of calls that the agency's telephone system meters with a key; nobody ended one of them."""
+    scopes = ("calls:write", "usage:read")
+    with clock.at(until - timedelta(days=6)):
+        key = api_keys.make(agency=agency, name="Telephone system", scopes=scopes, user=_owner(agency), by=_owner(agency).as_actor()).row
+    phone = api_keys.as_actor(key, address="203.0.113.80")
+    for number, (hours, client, seconds) in enumerate(cast.CALLS, 1042):
+        begins = until - timedelta(hours=hours)
+        with clock.at(begins):
+            call = calls.start(
+                sub_account=places[client].sub_account,
+                tier="premium",
+                expected_seconds=600,
+                contact=cast.VISITORS[number % len(cast.VISITORS)],
+                reference=f"call-{number}",
+                key=f"demo:{number}",
+                by=phone,
+            )
+        with clock.at(begins + timedelta(seconds=seconds or 3600)):
+            if seconds:
+                calls.end(call=call, seconds=seconds, by=phone)
+            else:
+                calls.sweep()
 
 
 def _limit(agency: Agency, places: list[Place], at: datetime) -> None:

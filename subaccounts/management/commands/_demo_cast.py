@@ -152,3 +152,9 @@ VISITORS = (
     "Jane Doe", "Omar Haddad", "Lucía Romero", "Kenji Mori", "Priya Nair", "Tom Becker", "Ana Kovač", "Will Hughes", "Fatima Zahra", "Leo Martin",
     "Grace Kim", "Ivan Petrov", "Chloé Dubois", "Sven Olsen", "Maya Cohen", "Ruth Adeyemi", "Pedro Alves", "Hanna Berg", "Noah Clark", "Zoe Papadakis",
 )  # fmt: skip
+
+# How many hours ago a call began, with which client of the agency, and how many seconds it took; nobody ended the one without any.
+CALLS = (
+    (118, 0, 184), (115, 0, 47), (112, 1, 301), (99, 0, 262), (96, 0, 95), (93, 1, 128), (90, 0, 411), (74, 0, 233), (71, 0, 0), (68, 1, 76),
+    (51, 0, 142), (48, 0, 368), (45, 1, 219), (43, 0, 58), (27, 0, 195), (24, 1, 330), (22, 0, 87), (7, 0, 276), (5, 1, 151), (3, 0, 104),
+)  # fmt: skip
