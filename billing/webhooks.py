@@ -208,7 +208,9 @@ def replay_since(*, endpoint: Endpoint, since: datetime, by: Actor) -> int:
 
 
 def forget() -> int:
-    """Delete events that are older than `REPLAY_DAYS` with their deliveries and tries; how many events."""
+    """Delete events that are older than `REPLAY_DAYS` with their deliveries and tries; how many events. Endpoints of agencies that
+    were purged go too, with their addresses and secrets."""
+    Endpoint.objects.filter(agency__purged_at__isnull=False).delete()
     return deliveries.forget_before(clock.now() - timedelta(days=REPLAY_DAYS))
 
 

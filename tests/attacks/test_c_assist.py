@@ -12,10 +12,10 @@ import time_machine
 from django.conf import settings
 from django.db import connection
 
-from agency.models import Agency, AuditRecord, Membership, User
+from agency.models import AuditRecord, Membership, User
 from kit import clock
 from kit.doors import Door, all_views, door_of
-from subaccounts import hop, lifecycle
+from subaccounts import deletion, hop, lifecycle
 from subaccounts.models import Access, Assist, Hop, SubAccount
 from tests.cast import PASSWORD, PLATFORM, TESTS, Cast, Visitor, host_of
 from tests.entrance import sign_in
@@ -201,7 +201,7 @@ def test_c07_from_an_assist_no_other_can_be_started(cast: Cast) -> None:
     assert AuditRecord.objects.get(action="session.refused").actor_id == str(cast.nora.public_id)
 
 
-@pytest.mark.parametrize("change", ["membership", "grant", "person", "agency"])
+@pytest.mark.parametrize("change", ["membership", "grant", "person"])
 def test_c08_whoever_loses_the_right_is_out_with_the_next_request_and_can_still_return(cast: Cast, change: str) -> None:
     browser = Browser(cast.mia)
     browser.enter(cast.acme)
@@ -209,13 +209,36 @@ def test_c08_whoever_loses_the_right_is_out_with_the_next_request_and_can_still_
         Membership.objects.filter(user=cast.mia).delete()
     elif change == "grant":
         Access.objects.filter(user=cast.mia).delete()
-    elif change == "agency":
-        Agency.objects.filter(pk=cast.northlight.pk).update(deleted_at=clock.now())
     else:
         User.objects.filter(pk=cast.mia.pk).update(is_active=False)
 
     assert not lives(browser, cast.acme)
     assert browser.on(host_of(cast.acme)).post("/assist/return/").status_code == 200
+
+
+@pytest.mark.parametrize("how", ["removal/", "role/", "accounts/removal/"])
+def test_c08_what_a_page_takes_away_ends_the_assist_with_the_next_request(cast: Cast, how: str) -> None:
+    user = cast.adam if how == "role/" else cast.mia
+    browser = Browser(user)
+    browser.enter(cast.acme)
+    wish = {"role": "member", "sub_account": str(cast.acme.public_id)}
+
+    assert Visitor(PLATFORM, cast.nora).post(f"/users/{user.public_id}/{how}", wish).status_code == 302
+
+    assert not lives(browser, cast.acme)
+    assert not Assist.objects.get(user=user).is_open
+    assert AuditRecord.objects.get(action="assist.ended").after["how"] == "Lost the right to enter"
+
+
+def test_c08_of_a_deleted_agency_nothing_is_left_to_assist_in(cast: Cast) -> None:
+    browser = Browser(cast.mia)
+    browser.enter(cast.acme)
+
+    deletion.delete(agency=cast.northlight, owner=cast.nora, by=TESTS)
+
+    inside = browser.on(host_of(cast.acme))
+    assert [inside.get("/").status_code, inside.post("/assist/return/").status_code] == [404, 404]
+    assert not Assist.objects.get(user=cast.mia).is_open
 
 
 def test_c08_an_admin_made_a_member_is_out_with_the_next_request(cast: Cast) -> None:
