@@ -29,7 +29,7 @@ from subaccounts.models import Access, Invitation, SubAccount
 from subaccounts.tenancy import leave
 
 LASTS = timedelta(days=7)
-PER_AGENCY, PER_ADDRESS = 50, 5
+PER_AGENCY, PER_CLIENT, PER_ADDRESS = 50, 20, 5
 HOUR = 3600
 CLOCK = system("End of an invitation")
 
@@ -244,7 +244,7 @@ def resend(*, invitation: Invitation, inviter: User, by: Actor) -> Invitation:
     if not invitation.is_open and invitation.opens is not None:
         opening.check_limit(agency)
         addresses.check_slug(invitation.opens["slug"])
-    _check_pace(agency, invitation.email)
+    _check_pace(invitation)
     invitation.former_hashes = [*invitation.former_hashes, invitation.token_hash]
     invitation.invited_by = inviter
     token = _renew(invitation)
@@ -305,12 +305,13 @@ def _check_news(agency: Agency, email: str, role: str, invited_in: SubAccount | 
         raise AlreadyIn(f"{email} has access to {invited_in} already.")
 
 
-def _check_pace(agency: Agency, email: str) -> None:
-    """How many mails an agency may send to people who never asked for one, and how many of them to the same address."""
-    address = hashed(email)
-    if not ratelimit.allow(f"invitations:{agency.pk}", PER_AGENCY, HOUR) or not ratelimit.allow(
-        f"invitations:{agency.pk}:{address}", PER_ADDRESS, HOUR
-    ):
+def _check_pace(invitation: Invitation) -> None:
+    """How many mails may go to people who never asked for one: of an agency and, apart from it, of each client; and how many to one address."""
+    here = invitation.invited_in
+    sender = f"invitations:{invitation.agency.pk}" + (f":{here.pk}" if here else "")
+    if not ratelimit.allow(sender, PER_CLIENT if here else PER_AGENCY, HOUR):
+        raise TooManyInvitations()
+    if not ratelimit.allow(f"{sender}:{hashed(invitation.email)}", PER_ADDRESS, HOUR):
         raise TooManyInvitations()
 
 
@@ -320,7 +321,7 @@ def _send_new(invitation: Invitation, named: list[SubAccount], *, by: Actor) -> 
         if former.is_open:
             raise AlreadyInvited()
         expire(invitation=former)
-    _check_pace(agency, invitation.email)
+    _check_pace(invitation)
     token = _renew(invitation)
     invitation.created_at = invitation.sent_at
     invitation.save()
@@ -415,7 +416,7 @@ def _may_invite(invitation: Invitation) -> bool:
     inviter, here = invitation.invited_by, invitation.invited_in
     if not inviter.is_active:
         return False
-    if here is not None:
+    if here is not None and inviter.realm_id is not None:  # an agency user may have sent again what its client sent
         return Access.objects.filter(sub_account=here, user=inviter, role=Role.SUB_ACCOUNT_ADMIN).exists()
     membership = Membership.objects.filter(agency=invitation.agency, user=inviter).first()
     return membership is not None and may(membership.role, Can.MANAGE_TEAM if invitation.opens is None else Can.OPEN_SUB_ACCOUNTS)

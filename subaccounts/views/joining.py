@@ -11,7 +11,7 @@ from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.models import Login
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
@@ -148,8 +148,8 @@ def join_issue(request: HttpRequest) -> HttpResponse:
     nonce_hash = request.GET.get("nonce", "")
     if wish is None or not _HASH.fullmatch(nonce_hash) or clock.now().timestamp() - wish["at"] > settings.HOP_SECONDS:
         return redirect("/")
-    sub_account = SubAccount.objects.ready().get(pk=wish["sub_account"], agency=request.site.agency)
-    user = User.objects.get(pk=wish["user"], realm=request.site.agency)
+    sub_account = get_object_or_404(SubAccount.objects.ready(), pk=wish["sub_account"], agency=request.site.agency)
+    user = get_object_or_404(User, pk=wish["user"], realm=request.site.agency)
     token = hop.issue(user=user, host=addresses.own_host(sub_account), purpose=Hop.JOIN, nonce_hash=nonce_hash)
     context = {"sub_account": sub_account, "token": token, "target": addresses.own_url(sub_account, reverse("join_arrive"))}
     response = render(request, "subaccounts/joined.html", context)

@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 
 from agency.models import AuditRecord, User
-from subaccounts import colleagues, opening
+from kit import ratelimit
+from subaccounts import colleagues, invitations, opening
 from subaccounts.models import Access, AccessToAll, Invitation
 from tests.cast import PLATFORM, TESTS, Cast, Visitor, host_of
 from tests.entrance import Mails, is_signed_in
@@ -94,6 +95,24 @@ def test_resend_and_revoke_are_for_the_ones_sent_here(cast: Cast, mails: Mails) 
     assert "of Acme Plumbing" in Visitor(PLATFORM, cast.nora).get("/users/pending/").content.decode()
     assert paul.post(f"/people/pending/{mine.public_id}/revocation/").status_code == 302
     assert not Invitation.objects.get(pk=mine.pk).is_open
+
+
+def test_what_the_agency_sends_again_is_as_good(cast: Cast, mails: Mails) -> None:
+    ask(cast, "new@acme-plumbing.example")
+    Visitor(PLATFORM, cast.nora).post(f"/users/pending/{Invitation.objects.get().public_id}/link/")
+
+    browser, page = follow(mails()[-1])
+
+    assert page.status_code == 200
+    assert browser.post("/invitation/", SELF).status_code == 302
+
+
+def test_e05_a_client_does_not_use_up_what_its_agency_may_send(cast: Cast) -> None:
+    for _ in range(invitations.PER_CLIENT):
+        assert ratelimit.allow(f"invitations:{cast.northlight.pk}:{cast.acme.pk}", invitations.PER_CLIENT, invitations.HOUR)
+
+    assert ask(cast, "one@too.example").status_code == 429
+    assert invite(cast, email="agency@new.example", role="admin").status_code == 302
 
 
 def test_e07_an_admin_who_is_none_any_more_invited_for_nothing(cast: Cast, mails: Mails) -> None:
