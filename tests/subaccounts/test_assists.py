@@ -59,6 +59,16 @@ def test_a_reason_travels_with_the_hop_and_both_sides_read_it(cast: Cast) -> Non
         assert "Nora Lind" in text_of(page)
 
 
+def test_both_sides_get_from_an_assist_to_its_part_of_the_audit_log(cast: Cast) -> None:
+    begun = assist.begin(user=cast.nora, sub_account=cast.acme)
+    for browser, page, log in (
+        (Visitor(PLATFORM, cast.adam), f"/assists/{begun.public_id}/", f"/audit/?assist={begun.public_id}"),
+        (Visitor(host_of(cast.acme), cast.paul), f"/settings/assists/{begun.public_id}/", f"/audit/?assist={begun.public_id}"),
+    ):
+        assert f'href="{log}"' in browser.get(page).content.decode()
+        assert "One assist of Nora Lind" in text_of(browser.get(log))
+
+
 def test_one_click_is_enough_until_the_agency_wants_a_reason(cast: Cast) -> None:
     nora, enter = Visitor(PLATFORM, cast.nora), f"/sub-accounts/{cast.acme.public_id}/enter/"
     assert "Entering Acme Plumbing" in text_of(nora.post(enter))
