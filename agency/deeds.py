@@ -151,6 +151,7 @@ DEEDS: dict[str, Deed] = {
             "person.password_changed": "changed their password",
             "person.password_set": "chose a password of their own",
             "person.email_changed": "changed their e-mail address",
+            "person.second_factor_reset": "took the second factors of {subject} away, who had lost them",
             "person.session_ended": "ended one of their sessions",
             "person.sessions_ended": "ended their other sessions",
             "session.refused": "had a copied session refused",

@@ -26,6 +26,7 @@ GROUPS: dict[str, frozenset[str]] = {
         for deed in deeds.split()
     ),
     "Adjustments": BOOKS | {"credits.adjust_wallet"},
+    "Audit log": frozenset({"agency.view_auditrecord"}),
 }
 
 

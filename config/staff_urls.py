@@ -5,6 +5,7 @@ from django.urls import include, path
 from agency.admin import staff
 from agency.urls import entrance
 from credits import admin as _books  # noqa: F401  (registers what staff see)
+from subaccounts import admin as _log  # noqa: F401
 
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.permission_denied"
