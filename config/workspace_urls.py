@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from agency.urls import entrance
+from billing.urls import workspace as billing_pages
 from config import api, api_documentation
 
 handler400 = "config.errors.bad_request"
@@ -17,4 +18,5 @@ urlpatterns = [
     path("", include("workspace.urls")),
     *entrance,
     *api_documentation.workspace,
+    *billing_pages,
 ]
