@@ -178,6 +178,20 @@ DEEDS: dict[str, Deed] = {
         },
         told=EVERYTHING,
     ),
+    **_of(
+        Kind.API,
+        {
+            "webhook.added": "added the webhook endpoint {subject}",
+            "webhook.changed": "changed the webhook endpoint {subject}",
+            "webhook.secret_rotated": "made a new secret for the webhook endpoint {subject}",
+            "webhook.switched_off": "switched the webhook endpoint {subject} off",
+            "webhook.switched_on": "switched the webhook endpoint {subject} on",
+            "webhook.removed": "removed the webhook endpoint {subject}",
+            "webhook.tested": "sent a test to the webhook endpoint {subject}",
+            "webhook.replayed": "sent events to the webhook endpoint {subject} again",
+        },
+        told=EVERYTHING,
+    ),
     **_of(Kind.WORKSPACE, {"workspace.daily_replies": "counted {subject}"}),
     **_of(
         Kind.AGENCY,

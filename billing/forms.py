@@ -35,7 +35,7 @@ class EndpointForm(forms.Form):
     event_types = forms.MultipleChoiceField(label="Events", required=False, widget=forms.CheckboxSelectMultiple)
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, kinds: list[EventType], endpoint: Endpoint | None = None) -> None:
-        initial = {} if endpoint is None else {"url": endpoint.url, "description": endpoint.description}
+        initial: dict[str, Any] = {} if endpoint is None else {"url": endpoint.url, "description": endpoint.description}
         if endpoint is not None and endpoint.event_types:
             initial |= {"hears": CHOSEN, "event_types": endpoint.event_types}
         super().__init__(data, initial=initial)
