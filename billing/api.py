@@ -45,7 +45,7 @@ class EndpointPage(Page[EndpointOut]):
 
 
 class EndpointWanted(Given):
-    url: Line = Field(min_length=1, max_length=MAX_URL_LENGTH, description="By https, at an address of the public Internet.")
+    url: Line = Field(min_length=1, max_length=MAX_URL_LENGTH, description="Encrypted, and at an address of the public Internet.")
     description: Line = Field("", max_length=120)
     event_types: list[Line] = Field([], max_length=50, description=_EVENTS)
 
@@ -197,6 +197,8 @@ def replay_failed(request: HttpRequest, id: UUID, given: ReplayWanted) -> Status
     endpoint = _endpoint(request, id)
     if given.since.tzinfo is None:
         raise Invalid(fields={"since": "has no time zone: end it with Z"})
+    if not clock.now() - timedelta(days=webhooks.REPLAY_DAYS) <= given.since <= clock.now():
+        raise Invalid(fields={"since": f"is not within the last {webhooks.REPLAY_DAYS} days"})
     count = webhooks.replay_since(endpoint=endpoint, since=given.since, by=request.actor)
     return Status(202, Replayed(events=count))
 

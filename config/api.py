@@ -16,6 +16,7 @@ from ninja.utils import replace_path_param_notation
 from agency import api as agency_api
 from agency import api_keys
 from agency.api_keys import Scope
+from billing import api as billing_api
 from config import api_gate
 from credits.api import routers as credit_routers
 from kit.api import Invalid
@@ -32,6 +33,7 @@ ROUTERS: tuple[Router, ...] = (
     sub_accounts_api.people,
     *credit_routers,
     agency_api.log,
+    billing_api.router,
 )
 
 # What pydantic says, in words for whoever writes a program; what is not here is said as pydantic says it.

@@ -5,6 +5,7 @@ name that answers differently the second time gains nothing. No redirects, no pr
 whole exchange.
 """
 
+import re
 import socket
 import ssl
 import threading
@@ -29,6 +30,8 @@ MAX_URL_LENGTH = 500
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+# What a connection's failure says besides its words: numbers, names and lines of the library.
+_MARKS = re.compile(r"\[[^\]]*\]|\([^)]*\)")
 _PORTS = {"https": 443, "http": 80}
 # IPv6 networks that carry an IPv4 address, and where in the number it stands.
 _CARRIERS = [
@@ -94,7 +97,7 @@ def post(url: str, *, body: bytes, headers: dict[str, str]) -> Answer:
     except (httpcore.TimeoutException, TimeoutError) as error:
         raise ExchangeFailed(f"no answer within {TOTAL_SECONDS:.0f} seconds") from error
     except httpcore.ConnectError as error:
-        raise ExchangeFailed(str(error) or "no connection") from error
+        raise ExchangeFailed(_MARKS.sub("", str(error)).strip().lower() or "no connection") from error
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
         raise ExchangeFailed(f"connection broken off ({type(error).__name__})") from error
 

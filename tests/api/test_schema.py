@@ -19,11 +19,14 @@ from hypothesis import settings as trying
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 
+from billing import webhooks
+from billing.models import Endpoint
 from config.api_description import description
 from credits import ledger
 from kit import clock
 from kit.ids import uuid7
 from subaccounts import calls, lifecycle
+from subaccounts.models import SubAccount
 from tests.api.program import key_of
 from tests.cast import PLATFORM, TESTS, Cast, host_of
 from tests.credits.conftest import fresh_key
@@ -46,6 +49,14 @@ def real_ids(cast: Cast) -> dict[str, str]:
         "holds": str(hold.pk),
         "calls": str(call.public_id),
     }
+
+
+def webhook_ids(cast: Cast, sub_account: SubAccount | None) -> dict[str, str]:
+    """An endpoint of the key's owner with one delivery."""
+    owner = sub_account.public_id if sub_account else None
+    endpoint = Endpoint.objects.create(agency=cast.northlight, sub_account_id=owner, url="https://receiver.example/")
+    sent = webhooks.test(endpoint=endpoint, by=TESTS)
+    return {"webhooks": str(endpoint.public_id), "deliveries": str(sent.public_id)}
 
 
 # Of the fields of a body that only together make sense: what every try that is meant to be right says.
@@ -84,7 +95,8 @@ def try_out(application: Any, cast: Cast, label: str, *, secret: str, host: str,
     schema = schemathesis.openapi.from_dict(description(for_clients=for_clients))
     schema.app = application
     operation = schema[path][method]
-    ids, words, name = real_ids(cast), path.split("/"), operation.definition.raw["operationId"]
+    ids = real_ids(cast) | webhook_ids(cast, cast.acme if for_clients else None)
+    words, name = path.split("/"), operation.definition.raw["operationId"]
     known = {word[1:-1]: ids[before] for before, word in itertools.pairwise(words) if word.startswith("{") and before in ids}
 
     def trial(mode: GenerationMode) -> Callable[[], None]:
