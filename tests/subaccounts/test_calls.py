@@ -6,7 +6,9 @@ from uuid import uuid4
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.urls import reverse
 
 from agency.models import User
 from credits import checks, ledger, rates
@@ -16,7 +18,7 @@ from kit.invariants import check_all
 from kit.models import OutboxMessage
 from subaccounts import calls, figures, lifecycle, opening, pool_policy
 from subaccounts.models import Call, SubAccount
-from tests.cast import TESTS, Cast
+from tests.cast import PLATFORM, TESTS, Cast, Visitor, host_of
 from tests.credits.conftest import fresh_key, give
 from tests.credits.test_contention import at_once
 
@@ -216,6 +218,19 @@ def test_the_database_refuses_a_call_that_makes_no_sense(acme: SubAccount) -> No
     for changes in ({"charged_seconds": 121}, {"state": "ended"}, {"state": "lost", "seconds": 4}, {"reserved_seconds": 121}):
         with pytest.raises(IntegrityError), transaction.atomic():
             Call.objects.filter(pk=call.pk).update(**changes)
+
+
+def test_a_call_stands_on_the_pages_in_minutes(cast: Cast, acme: SubAccount) -> None:
+    calls.end(call=start(acme, 270), seconds=261, by=TESTS)
+    agency, client = Visitor(PLATFORM, cast.nora), Visitor(host_of(acme), cast.paul)
+
+    pages = [
+        agency.get(reverse("credits_statement"), {"unit": UNIT, "kind": "call"}),
+        agency.get(reverse("credits_usage"), {"unit": UNIT}),
+        client.get(reverse("workspace_usage", urlconf=settings.WORKSPACE_URLCONF), {"unit": UNIT}),
+    ]
+
+    assert [(page.status_code, "4.35" in page.content.decode()) for page in pages] == [(200, True)] * 3
 
 
 # --- at once -----------------------------------------------------------------------------------------------------------------
