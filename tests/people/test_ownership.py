@@ -66,7 +66,7 @@ def test_an_offer_that_ends_changes_nothing_and_is_told(cast: Cast, mails: Mails
     assert owner_of(cast.northlight) == "nora@northlight.example"
     assert AuditRecord.objects.filter(action=f"ownership.{end}").count() == 1
     assert Visitor(PLATFORM, cast.adam).post("/ownership/taking/").status_code == 404
-    assert "offered the ownership" not in Visitor(PLATFORM, cast.adam).get("/home/").content.decode()
+    assert "You are offered the ownership" not in Visitor(PLATFORM, cast.adam).get("/home/").content.decode()
     assert mails()[-1].to != []
     assert offer_to(cast, "mia").status_code == 302
 

@@ -14,7 +14,7 @@ from tests.ui.conftest import Sight
 from tests.workspace.conftest import make_chatbot
 
 Look = Callable[..., Sight]
-NOT_PAGES = re.compile(r"\.csv$|/download/$|/sign-out/$|^/dev/|^/widget/")
+NOT_PAGES = re.compile(r"\.(csv|json)$|/download/$|/sign-out/$|^/dev/|^/widget/")
 KIND = re.compile(r"[0-9a-f-]{36}")
 
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 import time_machine
@@ -17,7 +18,7 @@ HOME = "/security/"
 
 def sections(page: str) -> list[str]:
     nav = page[page.index('<nav class="nav"') :]
-    return re.findall(r"</svg>([^<]+)</a>", nav[: nav.index("</nav>")])
+    return [unescape(name) for name in re.findall(r"</svg>([^<]+)</a>", nav[: nav.index("</nav>")])]
 
 
 def test_an_owner_sees_every_section_that_is_built(cast: Cast) -> None:
