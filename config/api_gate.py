@@ -160,7 +160,7 @@ def read(request: HttpRequest, operation: Operation) -> None:
     request.given = None  # type: ignore[attr-defined]
     if request.method == READING:
         return
-    if int(request.META.get("CONTENT_LENGTH") or 0) > settings.API_LARGEST_BODY:
+    if _declared_length(request) > settings.API_LARGEST_BODY:
         raise TooLarge
     if not request.body:
         return
@@ -228,6 +228,13 @@ def _count_failure(request: HttpRequest) -> None:
     count = ratelimit.count(f"api:nobody:{client_network(request)}", MINUTE)
     if count.events > settings.API_FAILURES_PER_MINUTE:
         raise TooManyRequests(count.ends_in)
+
+
+def _declared_length(request: HttpRequest) -> int:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit()):
+        raise Invalid("The request does not say in digits how long its body is. Nothing was changed.")
+    return int(length[:20])
 
 
 def _limit_headers(most: int, count: Count) -> dict[str, str]:

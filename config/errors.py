@@ -18,7 +18,20 @@ class Broken(Refusal):
     default_message = "Something went wrong on our side. Nothing was changed; the same request can be sent again."
 
 
+class NotReadable(Refusal):
+    code = "invalid_request"
+    default_message = "The request is not as it should be. Nothing was changed."
+
+
+class Nowhere(Refusal):
+    code = "not_found"
+    status = 404
+    default_message = "There is nothing at this address."
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path_info.startswith(API):
+        return problem(NotReadable())
     return render(request, "errors/400.html", status=400)
 
 
@@ -31,6 +44,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path_info.startswith(API):
+        return problem(Nowhere())
     return render(request, "errors/404.html", status=404)
 
 

@@ -52,6 +52,8 @@ def test_every_mistake_is_answered_as_a_problem(cast: Cast) -> None:
     assert_problem(program.call("GET", f"/sub-accounts/{cast.beacon.public_id}"), 404, "not_found")
     assert_problem(program.call("GET", "/sub-accounts?limit=101"), 400, "invalid_request")
     assert_problem(program.call("GET", "/sub-accounts?colour=red"), 400, "invalid_request")
+    assert_problem(program.get("/api/v2/me"), 404, "not_found")
+    assert_problem(program.get("/api/v1/me?" + "&".join(f"a{n}=1" for n in range(600))), 400, "invalid_request")
     refused = program.call("PUT", "/me")
     assert_problem(refused, 405, "method_not_allowed")
     assert refused.headers["Allow"] == "GET"

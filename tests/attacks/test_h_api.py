@@ -171,6 +171,13 @@ def test_h06_a_length_alone_is_enough_to_refuse(cast: Cast) -> None:
     assert code(answer) == (413, "too_large")
 
 
+@pytest.mark.parametrize("length", ["many", "-1", "١٢", "9" * 400])
+def test_h06_a_length_that_is_none_reads_nothing(cast: Cast, length: str) -> None:
+    answer = of_agency(cast.northlight).call("PATCH", f"/sub-accounts/{cast.acme.public_id}", b'{"city": "x"}', CONTENT_LENGTH=length)
+
+    assert answer.status_code in (400, 413) and cast.acme.city != "x"
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"])
 def test_h06_only_json_is_read(cast: Cast, kind: str) -> None:
     path = f"/api/v1/sub-accounts/{cast.acme.public_id}"

@@ -15,7 +15,7 @@ from tests.workspace.conftest import make_chatbot
 
 Look = Callable[..., Sight]
 NOT_PAGES = re.compile(r"\.(csv|json)$|/download/$|/sign-out/$|^/dev/|^/widget/")
-KIND = re.compile(r"[0-9a-f-]{36}")
+KIND = re.compile(r"[0-9a-f-]{36}|(?<=/documentation/)[a-z_]+(?=/)")
 
 
 def walk(sight: Sight, host: str) -> dict[str, list[str]]:
