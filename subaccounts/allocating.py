@@ -1,7 +1,7 @@
 """Topping a client up out of the agency's pool, and taking back what it did not use."""
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from django.db import transaction
@@ -44,7 +44,7 @@ class Movement:
     amount: int
     pool: tuple[int, int]
     own: tuple[int, int]
-    is_replay: bool = False
+    is_replay: bool = field(default=False, compare=False)
 
     def in_words(self, name: str) -> str:
         return f"Pool {self._change(self.pool)}, {name} {self._change(self.own)}"
