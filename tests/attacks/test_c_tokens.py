@@ -177,7 +177,7 @@ ATTACKS = [
     Attack("no longer in the team", without_membership, "no longer allowed"),
     Attack("no longer granted", without_grant, "no longer allowed"),
     Attack("deactivated", deactivated, "person not active"),
-    Attack("of a deleted agency", of_a_deleted_agency, "no longer allowed"),
+    Attack("of a deleted agency, whose hosts are closed", of_a_deleted_agency, ""),
     Attack("in a link", link, ""),
     Attack("a hash for the token", hash_for_token, ""),
     Attack("as JSON", as_json, ""),

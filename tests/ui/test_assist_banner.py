@@ -1,5 +1,6 @@
 """The banner of an assist: nothing a brand's CSS does takes it away, and it counts down to what comes then."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -100,7 +101,7 @@ def test_the_time_counts_down_and_is_a_time_without_scripts(assisting: Callable[
     sight = assisting()
     sight.page.goto(f"http://{host_of(cast.acme)}/")
 
-    assert sight.page.locator("[data-countdown]").inner_text() in ("in 30:00", "in 29:59", "in 29:58", "in 29:57")
+    assert re.fullmatch(r"in (30:00|29:[0-5]\d)", sight.page.locator("[data-countdown]").inner_text())
     assert sight.page.get_by_role("link", name="Start a new assist").count() == 0
     source = sight.client.get("/").content.decode()
     assert ">at <time" in source
