@@ -141,6 +141,7 @@ def test_s03_the_drop_down_leads_back_and_marks_where_one_is(assisting: Callable
     page.goto(f"http://{host_of(cast.acme)}/")
 
     page.get_by_role("button", name="Switch account: Acme Plumbing").click()
+    page.locator("#switcher :focus").wait_for()
     page.keyboard.press("ArrowDown")
 
     assert page.evaluate("document.activeElement.textContent.trim()").endswith("Acme Plumbing")
