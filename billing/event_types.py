@@ -36,6 +36,18 @@ EVENT_TYPES = {
         EventType("user.invited", "Somebody was invited", "People", _INVITED),
         EventType("user.joined", "Somebody accepted an invitation", "People", _INVITED),
         EventType(
+            "user.removed",
+            "Somebody was removed",
+            "People",
+            {
+                "user_id": "01939f2e-8c50-7b1e-9a35-5f7c1d2e3a4b",
+                "name": "Pat Jones",
+                "email": "pat@acme-plumbing.example",
+                "role": "member",
+            },
+            for_clients=False,
+        ),
+        EventType(
             "credits.granted",
             "Units were added to a wallet",
             "Credits",

@@ -23,6 +23,7 @@ def _webhooks(see: Guard, change: Guard) -> list[URLPattern]:
     return [
         path("webhooks/", see()(views.endpoints), name="webhook_list"),
         path("webhooks/new/", change(recent=True)(views.new), name="webhook_new"),
+        path("webhooks/documentation/", see()(views.documentation), name="webhook_documentation"),
         path("webhooks/<uuid:public_id>/", see()(views.endpoint), name="webhook"),
         path("webhooks/<uuid:public_id>/edit/", change()(views.edit), name="webhook_edit"),
         path("webhooks/<uuid:public_id>/secret/", change(recent=True)(views.secret), name="webhook_secret"),

@@ -31,6 +31,7 @@ class Product:
         self.base = f"localhost:{self.port}"
         self.url = f"http://{self.base}"
         self.logs = Path(tempfile.mkdtemp(prefix="canopy-product-"))
+        self.queues = "celery,webhooks"
         self.processes: list[subprocess.Popen[bytes]] = []
         server = os.environ["DATABASE_URL"]
         self.environment = {
@@ -69,13 +70,20 @@ class Product:
             "--loglevel",
             "WARNING",
             "--queues",
-            "celery,webhooks",
+            self.queues,
             "--without-mingle",
             "--without-gossip",
         )
         self._spawn("web", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{self.port}", "--threads", "8", "--worker-class", "gthread")
         self._wait_for(f"{self.url}/healthz", 30)
         return self
+
+    def spawn_webhooks(self, name: str) -> None:
+        """Another worker, for deliveries alone, as production has one."""
+        self._spawn(
+            name, "celery", "-A", "config.celery", "worker", "--pool", "threads", "--concurrency", "8", "--queues", "webhooks",
+            "--loglevel", "WARNING", "--without-mingle", "--without-gossip",
+        )  # fmt: skip
 
     def _spawn(self, name: str, program: str, *arguments: str) -> None:
         log = (self.logs / f"{name}.log").open("wb")

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from billing import webhooks
+from billing import verification, webhooks
 from billing.event_types import EVENT_TYPES, TEST
 from billing.forms import EndpointForm, ReplayForm, beginning_of
 from billing.models import Attempt, Delivery, Endpoint
@@ -195,6 +195,19 @@ def replay_since(request: HttpRequest, public_id: UUID) -> HttpResponse:
         request, f"{count:,} event{'' if count == 1 else 's'} that had failed {'is' if count == 1 else 'are'} being sent again."
     )
     return redirect("webhook", public_id)
+
+
+@require_safe
+def documentation(request: HttpRequest) -> HttpResponse:
+    kinds = [{"kind": kind, "example": verification.example(kind)} for kind in webhooks.types_for(_sub_account(request))]
+    snippets = [("Python, by hand", verification.BY_HAND), ("Python, with the package standardwebhooks", verification.WITH_PACKAGE)]
+    context = {
+        "kinds": kinds,
+        "snippets": [*snippets, ("Node, with its standard library", verification.IN_NODE)],
+        "vector": verification.VECTOR,
+        "kept_days": webhooks.REPLAY_DAYS,
+    }
+    return render(request, "billing/webhook_documentation.html", context)
 
 
 class _Wish:

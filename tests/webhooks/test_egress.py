@@ -96,6 +96,17 @@ def test_h12_a_name_that_answers_differently_the_second_time_gains_nothing(
     assert canary.hits == 0  # type: ignore[attr-defined]
 
 
+def test_h15_a_name_server_that_hangs_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: let_go.wait(20) and [])
+    monkeypatch.setattr(egress, "CONNECT_SECONDS", 0.1)
+    started = time.monotonic()
+    with pytest.raises(egress.ExchangeFailed, match="not allowed"):
+        egress.post("https://slow.example/", body=b"{}", headers={})
+    assert time.monotonic() - started < 5
+    let_go.set()
+
+
 def test_one_inner_address_among_public_ones_refuses_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in ("93.184.215.14", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)

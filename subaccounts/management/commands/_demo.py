@@ -21,7 +21,8 @@ from django.db import transaction
 from agency import api_keys, audit, notices, staff
 from agency.access import Role
 from agency.models import Agency, Membership, Notice, Plan, SignIn, User
-from billing import plans
+from billing import plans, webhooks
+from billing.models import Endpoint
 from credits import ledger
 from credits.models import Threshold, Unit, Wallet
 from kit import clock
@@ -52,6 +53,7 @@ from workspace.models import Chatbot, Contact, Conversation, Faq, Lead
 
 DAYS = 30
 MINUTE = "premium_minute"
+WEBHOOK = "https://example.com/webhooks"
 FAQS = Path(settings.BASE_DIR) / "demo" / "faqs"
 STORY = system("Demo data")
 DICE = random.Random(2026)
@@ -350,6 +352,7 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     _limit(agency, places, until - timedelta(hours=2))
     _invite(agency, places, until - timedelta(days=1))
     _keys(agency, places[0].sub_account, until - timedelta(days=9))
+    _webhook(agency, until - timedelta(hours=3))
     _call(agency, places, until)
     for hours, user in enumerate(User.objects.order_by("id"), 2):
         User.objects.filter(pk=user.pk).update(last_login=until - timedelta(hours=5 * hours))
@@ -382,6 +385,17 @@ def _invite(agency: Agency, places: list[Place], at: datetime) -> None:
             last_name=cast.IDA.last_name,
             **about,
         )
+
+
+def _webhook(agency: Agency, at: datetime) -> None:
+    """An endpoint that was switched off by hand before the events it has heard of were sent anywhere."""
+    nora = _owner(agency)
+    with clock.at(at):
+        endpoint = Endpoint.objects.create(agency=agency, url=WEBHOOK, description="Our CRM", created_by=nora)  # asks no name server
+        webhooks.rotate(endpoint=endpoint, by=nora.as_actor())
+        for _ in range(2):
+            webhooks.test(endpoint=endpoint, by=nora.as_actor())
+        webhooks.switch_off(endpoint=endpoint, by=nora.as_actor())
 
 
 def _keys(agency: Agency, acme: SubAccount, at: datetime) -> None:
