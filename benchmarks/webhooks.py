@@ -35,6 +35,7 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 def main() -> int:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
     settings.WEBHOOK_PRIVATE_NETWORKS = ["127.0.0.1/32"]
     call_command("migrate", verbosity=0, interactive=False)
