@@ -15,6 +15,7 @@ from agency.access import Can
 from agency.api_keys import MARK
 from agency.doors import agency_door
 from config.api_description import description, phrase
+from kit.requests import words_of
 from subaccounts.doors import workspace_door
 
 # What a value is like in an example, by its format or its name; the rest is made of its type.
@@ -69,7 +70,7 @@ class Documented:
 
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
-    query = request.GET.get("q", "").replace("\x00", "").strip()[:120]
+    query = words_of(request.GET.get("q", ""))
     found = [operation for operation in documented(for_clients=_is_client(request)) if operation.is_found_by(query)]
     groups = [(tag, [operation for operation in found if operation.tag == tag]) for tag in dict.fromkeys(one.tag for one in found)]
     context = {

@@ -25,6 +25,7 @@ Next = Callable[[HttpRequest], HttpResponse]
 API = "/api/"
 OUTAGES = (OperationalError, InterfaceError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 RETRY_AFTER_SECONDS = 5
+MOST_SEARCHED = 120
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _SECRET_ARGUMENTS = frozenset({"token", "key", "code", "nonce", "secret", "uidb36", "uidb64"})
 
@@ -49,6 +50,11 @@ def client_address(request: HttpRequest) -> str:
     if len(hops) < settings.TRUSTED_PROXY_COUNT:
         return direct
     return _address(hops[-settings.TRUSTED_PROXY_COUNT]) or direct
+
+
+def words_of(text: str) -> str:
+    """What somebody typed to search for, as a query takes it: without null bytes, at most 120 characters."""
+    return text.replace("\x00", "").strip()[:MOST_SEARCHED]
 
 
 def client_network(request: HttpRequest) -> str:

@@ -13,6 +13,7 @@ from agency.access import CLIENT_ROLES, Role
 from agency.forms import LINK
 from agency.models import Agency, Plan, User
 from agency.models.user import normal_address
+from kit.requests import words_of
 from subaccounts.forms import SUGGEST, plain
 from subaccounts.invitations import Newcomer
 from subaccounts.models import Invitation, SubAccount
@@ -68,7 +69,7 @@ class InviteForm(AddressForm):
 
     @property
     def _looked_for(self) -> str:
-        return str(self.data.get("find", "")).replace("\x00", "").strip()[:120]
+        return words_of(str(self.data.get("find", "")))
 
     def _chosen(self) -> set[UUID]:
         typed = self.data.getlist("sub_accounts") if hasattr(self.data, "getlist") else []

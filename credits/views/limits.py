@@ -1,7 +1,6 @@
 """How much of the pool each client may use, and what the limits promise together."""
 
 from typing import Any
-from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -14,6 +13,9 @@ from agency.doors import agency_door
 from credits.models import Unit
 from kit import clock
 from kit.csv_stream import csv_response
+from kit.ids import uuid_of
+from kit.links import this_with
+from kit.requests import words_of
 from kit.units import figure
 from subaccounts import pool_limits
 from subaccounts.models import SubAccount
@@ -28,7 +30,7 @@ def limits(request: HttpRequest) -> HttpResponse:
     agency, units = request.agency, list(Unit.objects.all())
     wish = _wish(request, units)
     sub_accounts = SubAccount.objects.of(agency).open_to(request.membership)
-    page = pool_limits.page(agency, sub_accounts, wish, cursor=_public_id(request.GET.get("cursor", "")))
+    page = pool_limits.page(agency, sub_accounts, wish, cursor=uuid_of(request.GET.get("cursor", "")))
     context = {
         "wish": wish,
         "units": units,
@@ -36,8 +38,8 @@ def limits(request: HttpRequest) -> HttpResponse:
         "page": page,
         "commitments": pool_limits.commitments(agency),
         "pager_line": f"{len(page.rows)} shown, {pool_limits.PAGE} on a page",
-        "first_url": _url(request, cursor="") if "cursor" in request.GET else "",
-        "next_url": _url(request, cursor=str(page.next_cursor)) if page.next_cursor else "",
+        "first_url": this_with(request, cursor="") if "cursor" in request.GET else "",
+        "next_url": this_with(request, cursor=str(page.next_cursor)) if page.next_cursor else "",
         "csv_url": f"{reverse('credits_limits_csv')}?{urlencode({'q': wish.search, 'policy': wish.policy, 'unit': wish.unit.code})}",
     }
     return render(request, "credits/limits.html", context)
@@ -65,18 +67,6 @@ def _plain(amount: int, unit: Unit) -> float | int:
 def _wish(request: HttpRequest, units: list[Unit]) -> pool_limits.Wish:
     return pool_limits.Wish(
         unit=next((unit for unit in units if unit.code == request.GET.get("unit")), units[0]),
-        search=request.GET.get("q", "").replace("\x00", "").strip()[:120],
+        search=words_of(request.GET.get("q", "")),
         policy=next((code for code, _ in FILTERS if code == request.GET.get("policy")), ""),
     )
-
-
-def _url(request: HttpRequest, **changes: str) -> str:
-    query = {name: value for name, value in {**request.GET.dict(), **changes}.items() if value}
-    return f"{request.path}?{urlencode(query)}"
-
-
-def _public_id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -14,6 +14,7 @@ from agency.access import Can
 from agency.doors import agency_door
 from credits.conversion import NothingArrives
 from credits.ledger import InsufficientCredits, WalletFull
+from kit.requests import words_of
 from subaccounts import moving
 from subaccounts.forms import MoveForm
 from subaccounts.models import SubAccount
@@ -91,7 +92,7 @@ def _form(request: HttpRequest, source: moving.Account | None, to: moving.Accoun
 
 def _offered(request: HttpRequest, search: str, chosen: moving.Account | None) -> list[tuple[str, str]]:
     open_to = SubAccount.objects.open_to(request.membership)
-    found = moving.accounts(request.agency, open_to, search.replace("\x00", "").strip()[:120])
+    found = moving.accounts(request.agency, open_to, words_of(search))
     named = {account.code: account.label for account in [*([chosen] if chosen else []), *found]}
     return list(named.items())
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
-from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from agency.access import Can
@@ -16,6 +15,7 @@ from credits import totals
 from credits.models import Unit
 from kit import ranges
 from kit.csv_stream import csv_response
+from kit.links import this_with
 from kit.ranges import Range
 from kit.units import figure
 from subaccounts import credit_use, usage
@@ -55,9 +55,9 @@ def trend(request: HttpRequest) -> HttpResponse:
         "series": usage.in_units(series, wish.unit),
         "rows": page.rows,
         "pager_line": f"{len(page.rows)} of {page.clients:,} client{'' if page.clients == 1 else 's'} on this page",
-        "first_url": _url(request, cursor="") if request.GET.get("cursor") else "",
-        "next_url": _url(request, cursor=page.next_cursor) if page.next_cursor else "",
-        "query": _url(request, cursor="").partition("?")[2],
+        "first_url": this_with(request, cursor="") if request.GET.get("cursor") else "",
+        "next_url": this_with(request, cursor=page.next_cursor) if page.next_cursor else "",
+        "query": this_with(request, cursor="").partition("?")[2],
     }
     return render(request, "credits/usage.html", context)
 
@@ -112,9 +112,3 @@ def range_context(request: HttpRequest, wish: Wish) -> dict[str, Any]:
 
 def _whole(amount: int, unit: Unit) -> Decimal:
     return Decimal(figure(amount, unit).replace(",", ""))
-
-
-def _url(request: HttpRequest, **changes: str) -> str:
-    """This page's address with other query parameters; an empty one is left out."""
-    query = {name: value for name, value in {**request.GET.dict(), **changes}.items() if value}
-    return f"{request.path}?{urlencode(query)}" if query else request.path

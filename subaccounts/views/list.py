@@ -1,7 +1,6 @@
 """All sub-accounts of the agency that this person may see."""
 
 from typing import Any
-from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -13,6 +12,9 @@ from agency.access import Can
 from agency.doors import agency_door
 from kit import clock
 from kit.csv_stream import csv_response
+from kit.ids import uuid_of
+from kit.links import this_with
+from kit.requests import words_of
 from subaccounts import addresses, listing
 from subaccounts.models import Invitation, SubAccount
 
@@ -26,7 +28,7 @@ def sub_account_list(request: HttpRequest) -> HttpResponse:
     agency, wish = request.agency, _wish(request)
     month = clock.month_start(agency.time_zone).date()
     sub_accounts = SubAccount.objects.of(agency).open_to(request.membership)
-    page = listing.page(agency, sub_accounts, wish, month=month, cursor=_public_id(request.GET.get("cursor", "")))
+    page = listing.page(agency, sub_accounts, wish, month=month, cursor=uuid_of(request.GET.get("cursor", "")))
     context = {
         "page": page,
         "wish": wish,
@@ -37,8 +39,8 @@ def sub_account_list(request: HttpRequest) -> HttpResponse:
         "used": sub_accounts.clients().ready().count(),
         "limit": agency.max_sub_accounts if Can.OPEN_SUB_ACCOUNTS in request.capabilities else None,
         "pager_line": f"{len(page.rows)} shown, {listing.PAGE} on a page",
-        "first_url": _url(request, cursor="") if "cursor" in request.GET else "",
-        "next_url": _url(request, cursor=str(page.next_cursor)) if page.next_cursor else "",
+        "first_url": this_with(request, cursor="") if "cursor" in request.GET else "",
+        "next_url": this_with(request, cursor=str(page.next_cursor)) if page.next_cursor else "",
         "new_url": reverse("sub_account_new"),
         "csv_url": f"{reverse('sub_account_list_csv')}?{urlencode({'q': wish.search, 'status': wish.status, 'sort': wish.sort})}",
     }
@@ -75,20 +77,7 @@ def _csv_row(row: listing.Row) -> list[Any]:
 
 def _wish(request: HttpRequest) -> listing.Wish:
     return listing.Wish(
-        search=request.GET.get("q", "").replace("\x00", "").strip()[:120],
+        search=words_of(request.GET.get("q", "")),
         status=request.GET.get("status", ""),
         sort=request.GET.get("sort", listing.DEFAULT_SORT),
     )
-
-
-def _url(request: HttpRequest, **changes: str) -> str:
-    """This page's address with other query parameters; an empty one is left out."""
-    query = {name: value for name, value in {**request.GET.dict(), **changes}.items() if value}
-    return f"{request.path}?{urlencode(query)}"
-
-
-def _public_id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -1,7 +1,6 @@
 """The Users tab: everyone of the agency, its team and its clients' people."""
 
 from typing import Any
-from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -13,6 +12,9 @@ from agency.access import Can, Role
 from agency.doors import agency_door
 from kit import clock
 from kit.csv_stream import csv_response
+from kit.ids import uuid_of
+from kit.links import this_with
+from kit.requests import words_of
 from subaccounts import people
 
 CSV_HEAD = ["Name", "E-mail", "Role", "Sub-accounts", "Last sign-in", "Second factor"]
@@ -23,14 +25,14 @@ ROLES = [("", "All"), *((role.value, role.label) for role in Role)]
 @require_safe
 def user_list(request: HttpRequest) -> HttpResponse:
     wish = _wish(request)
-    page = people.page(request.agency, wish, cursor=_public_id(request.GET.get("cursor", "")))
+    page = people.page(request.agency, wish, cursor=uuid_of(request.GET.get("cursor", "")))
     context = {
         "page": page,
         "wish": wish,
         "roles": ROLES,
         "pager_line": f"{len(page.rows)} shown, {people.PAGE} on a page",
-        "first_url": _url(request, cursor="") if "cursor" in request.GET else "",
-        "next_url": _url(request, cursor=str(page.next_cursor)) if page.next_cursor else "",
+        "first_url": this_with(request, cursor="") if "cursor" in request.GET else "",
+        "next_url": this_with(request, cursor=str(page.next_cursor)) if page.next_cursor else "",
         "csv_url": f"{reverse('user_list_csv')}?{urlencode({'q': wish.search, 'role': wish.role, 'sort': wish.sort})}",
     }
     return render(request, "people/list.html", context)
@@ -58,20 +60,7 @@ def _csv_row(person: people.Person) -> list[Any]:
 
 def _wish(request: HttpRequest) -> people.Wish:
     return people.Wish(
-        search=request.GET.get("q", "").replace("\x00", "").strip()[:120],
+        search=words_of(request.GET.get("q", "")),
         role=request.GET.get("role", ""),
         sort=request.GET.get("sort", people.DEFAULT_SORT),
     )
-
-
-def _url(request: HttpRequest, **changes: str) -> str:
-    """This page's address with other query parameters; an empty one is left out."""
-    query = {name: value for name, value in {**request.GET.dict(), **changes}.items() if value}
-    return f"{request.path}?{urlencode(query)}"
-
-
-def _public_id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from agency.access import CLIENT_ROLES, Can
 from agency.doors import agency_door
+from kit.requests import words_of
 from subaccounts import people, reach, second_factors, team
 from subaccounts.forms import AccountsForm, LoginAddressForm, ReachForm, RoleForm
 from subaccounts.models import Access, AccessToAll, SubAccount, SubAccountQuerySet
@@ -30,7 +31,7 @@ def person_of(request: HttpRequest, public_id: UUID) -> Person:
 @require_safe
 def user(request: HttpRequest, public_id: UUID) -> HttpResponse:
     person = person_of(request, public_id)
-    search = request.GET.get("q", "").replace("\x00", "").strip()[:120]
+    search = words_of(request.GET.get("q", ""))
     accesses = _accesses(request, person).filter(sub_account__name__icontains=search).select_related("sub_account")
     shown = list(accesses.order_by("sub_account__name", "id")[: SHOWN + 1])
     to_all = AccessToAll.objects.filter(agency=request.agency, user=person.user).exists()

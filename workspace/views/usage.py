@@ -6,7 +6,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
-from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
 from agency.access import Can
@@ -14,6 +13,7 @@ from credits.models import Unit
 from kit import clock, ranges
 from kit.csv_stream import csv_response
 from kit.ids import uuid_of
+from kit.links import this_with
 from kit.units import figure
 from subaccounts import figures
 from subaccounts.doors import workspace_door
@@ -73,9 +73,9 @@ def listed(request: HttpRequest, kinds: dict[str, str], *, only_uses: bool) -> d
         "kinds": [("", "Everything"), *kinds.items()],
         "lines": page.lines,
         "pager_line": f"{count} line{'' if count == 1 else 's'} on this page",
-        "first_url": _url(request, cursor="") if cursor else "",
-        "next_url": _url(request, cursor=str(page.next_cursor)) if page.next_cursor else "",
-        "query": _url(request, cursor="").partition("?")[2],
+        "first_url": this_with(request, cursor="") if cursor else "",
+        "next_url": this_with(request, cursor=str(page.next_cursor)) if page.next_cursor else "",
+        "query": this_with(request, cursor="").partition("?")[2],
     }
 
 
@@ -105,9 +105,3 @@ def _day(request: HttpRequest, name: str) -> date | None:
     except ValueError:
         return None
     return day if 2000 <= day.year <= 2200 else None
-
-
-def _url(request: HttpRequest, **changes: str) -> str:
-    """This page's address with other query parameters; an empty one is left out."""
-    query = {name: value for name, value in {**request.GET.dict(), **changes}.items() if value}
-    return f"{request.path}?{urlencode(query)}" if query else request.path
