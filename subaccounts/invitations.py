@@ -13,7 +13,7 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.urls import reverse
 
@@ -475,15 +475,23 @@ def _accept(token_hash: str, signed_in: User | None, newcomer: Newcomer | None, 
     return Joined(user, entered, is_new)
 
 
+def is_white_label(invitation: Invitation) -> bool:
+    """Whether the workspace it opens wears the agency's name: asked for, and still part of the plan."""
+    return bool(invitation.opens and invitation.opens["is_white_label"] and invitation.agency.plan.has_white_label)
+
+
 def is_for(invitation: Invitation, user: User) -> bool:
     realm = invitation.realm
     return user.realm_id == (realm.pk if realm else None) and normal_address(user.email) == invitation.email
 
 
 def _make(invitation: Invitation, newcomer: Newcomer, password: str) -> User:
-    user = User.objects.create_user(
-        email=invitation.email, realm=invitation.realm, first_name=newcomer.first_name, last_name=newcomer.last_name
-    )
+    names = {"first_name": newcomer.first_name, "last_name": newcomer.last_name}
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(email=invitation.email, realm=invitation.realm, **names)
+    except IntegrityError as error:  # somebody came by this address in this very moment, for instance into another agency's team
+        raise SignInFirst() from error
     user.password = password
     user.save(update_fields=["password"])
     # Whoever has the link has shown that the address is theirs.
@@ -495,6 +503,7 @@ def _join_team(invitation: Invitation, user: User, *, is_new: bool, signed_in: U
     agency = invitation.agency
     if not is_new and signed_in is None:
         raise SignInFirst()
+    User.objects.select_for_update(of=("self",), no_key=True).get(pk=user.pk)  # of two teams at once the second finds the first
     if there := Membership.objects.filter(user=user).first():
         raise AlreadyIn(f"You are in the team of {agency.name} already.") if there.agency_id == agency.pk else InAnotherTeam()
     Membership.objects.create(agency=agency, user=user, role=invitation.role)
@@ -511,7 +520,8 @@ def _join_client(invitation: Invitation, user: User, *, is_new: bool, by: Actor)
         return _first_of(invitation, user)
     if not is_new:
         raise opening.EmailKnown(f"{user.email} signs in to another workspace of {agency.name} already. Ask them to give you access.")
-    opens: dict[str, Any] = {**invitation.opens, "first_name": user.first_name, "last_name": user.last_name}
+    names = {"first_name": user.first_name, "last_name": user.last_name}
+    opens: dict[str, Any] = {**invitation.opens, **names, "is_white_label": is_white_label(invitation)}
     opened = opening.open_sub_account(agency=agency, email=user.email, has_login=False, key=invitation.public_id, by=by, **opens)
     reach.grant(user=user, agency=agency, role=invitation.role, sub_accounts=[opened.sub_account], by=by)
     return opened.sub_account

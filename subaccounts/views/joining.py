@@ -58,7 +58,7 @@ def invitation(request: HttpRequest) -> HttpResponse:
         return over or _page(request, "unknown", 404)
     if found.opens is not None and request.site.sub_account is not None:
         # The page wears what the workspace will. The object is this request's own copy.
-        request.site.sub_account.is_white_label = found.opens["is_white_label"]
+        request.site.sub_account.is_white_label = invitations.is_white_label(found)
     if (not_now := _not_now(request, found)) is not None:
         return not_now
     known = invitations.known_to(found)

@@ -10,11 +10,12 @@ from uuid import uuid4
 import pytest
 import time_machine
 from django.core import mail
-from django.db import connection
+from django.db import connection, transaction
 
 from agency.models import Agency, AuditRecord, Membership, User
 from config.logging import clean
 from kit import clock, outbox, ratelimit
+from kit.refusal import Refusal
 from subaccounts import hop, invitations, lifecycle, opening
 from subaccounts.invitations import Newcomer
 from subaccounts.models import Access, Hop, Invitation, SubAccount
@@ -106,6 +107,48 @@ def test_d10_of_thirty_invitations_and_openings_with_one_place_left_exactly_one_
     assert got.count(True) == 1
     assert opening.slots_left(agency) == 0
     assert SubAccount.objects.of(agency).clients().count() + Invitation.objects.filter(agency=agency).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "new"])
+def test_d10_of_two_teams_at_once_somebody_joins_one(is_known: bool) -> None:
+    """The second acceptance begins while the first is not committed yet."""
+    cast, email = Cast(), f"{uuid4().hex}@race.example"
+    known = person(email, "Ida", "Berg") if is_known else None
+    about: dict[str, Any] = {"signed_in": known} if known else {"newcomer": IDA}
+    agency = opening.open_agency(owner=person(f"owner-{email}", "Ola", "Vik"), name="Race", slug=f"race-{uuid4().hex[:12]}", by=TESTS)
+    owner = Membership.objects.get(agency=agency).user
+    first = invitations.invite(agency=cast.northlight, email=email, role="admin", inviter=cast.nora, by=TESTS)
+    second = invitations.invite(agency=agency, email=email, role="admin", inviter=owner, by=TESTS)
+
+    def come() -> str:
+        try:
+            invitations.accept(token_hash=second.token_hash, **about)
+            return "in"
+        except Refusal as refusal:
+            return refusal.code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            invitations.accept(token_hash=first.token_hash, **about)
+            coming = pool.submit(come)
+            while not coming.done() and not waits_for_a_lock():
+                pass
+        came = coming.result()
+
+    found = Membership.objects.filter(user__email=email)
+    assert (came, [membership.agency for membership in found]) == ("in_another_team" if is_known else "sign_in_first", [cast.northlight])
+    assert Invitation.objects.get(pk=second.pk).is_open
+    found.delete()
+    second.delete()
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.parametrize("end", ["expired", "revoked", "replaced"])

@@ -141,6 +141,17 @@ class TestInvitingASubAccount:
         assert "Canopy" not in home
         assert "Canopy" in Visitor(host_of(cast.acme)).get("/sign-in/").content.decode()
 
+    def test_c03_white_label_that_left_the_plan_meanwhile_is_not_given(self, cast: Cast, mails: Mails) -> None:
+        invite_sub_account(cast, is_white_label="on")
+        agency = cast.northlight
+        agency.plan = Plan.objects.filter(has_white_label=False).first()
+        agency.save()
+        browser, page = follow(mails()[-1])
+        assert "Canopy" in page.content.decode()
+        there = arrive(browser, browser.post("/invitation/", SELF))
+        assert "Canopy" in there.get("/").content.decode()
+        assert not SubAccount.objects.get(slug="fjord-bakery").is_white_label
+
 
 class TestInvitingPeople:
     def test_e11_a_colleague_joins_the_team(self, cast: Cast, mails: Mails) -> None:
