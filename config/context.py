@@ -61,6 +61,12 @@ WORKSPACE_SECTIONS: tuple[Row, ...] = (
     ("API & webhooks", "code-bracket", "api_keys", Can.MANAGE_WORKSPACE),
     ("Settings", "cog-6-tooth", "workspace_settings", Can.MANAGE_WORKSPACE),
 )
+# Pages that belong to a row and whose addresses do not begin with its.
+BESIDE: dict[str, tuple[str, ...]] = {
+    "api_keys": ("webhook_list",),
+    "workspace_credits": ("workspace_usage",),  # where there are balances, usage is one of their tabs
+    "agency_settings": ("assist_list", "ownership", "agency_deletion"),
+}
 STAFF_SECTIONS = (("Staff admin", "building-library", "admin:index"),)
 PERSON_LINKS = (
     ("Sign-in and security", "shield-check", "mfa_index"),
@@ -177,7 +183,7 @@ class Frame:
 
     @cached_property
     def person_links(self) -> list[Link]:
-        return self._links((name, icon, self._url(url_name)) for name, icon, url_name in PERSON_LINKS)
+        return self._links(PERSON_LINKS)
 
     # --- the place
 
@@ -197,9 +203,9 @@ class Frame:
     def sections(self) -> list[Link]:
         """Only pages that exist and that this person may open; the longest address that leads here is the current one."""
         if self.site_kind == "staff":
-            return self._links((name, icon, self._url(url_name)) for name, icon, url_name in STAFF_SECTIONS)
+            return self._links(STAFF_SECTIONS)
         rows = self._workspace_rows() if self.sub_account else AGENCY_SECTIONS
-        links = self._links((name, icon, self._url(url_name)) for name, icon, url_name, can in rows if can in self.capabilities)
+        links = self._links((name, icon, url_name) for name, icon, url_name, can in rows if can in self.capabilities)
         return [replace(link, count=self.unread_figure) if link.url == self.notices_url and self.unread else link for link in links]
 
     def _workspace_rows(self) -> list[Row]:
@@ -210,15 +216,16 @@ class Frame:
         return [row for row in WORKSPACE_SECTIONS if row[2] != absent]
 
     def _links(self, rows: Iterable[tuple[str, str, str]]) -> list[Link]:
-        known = [(name, icon, url) for name, icon, url in rows if url]
-        current = max((url for _, _, url in known if self._leads_here(url)), key=len, default="")
-        return [Link(name, url, icon, url == current) for name, icon, url in known]
+        known = [(name, icon, url_name, self._url(url_name)) for name, icon, url_name in rows if self._url(url_name)]
+        current = max((url for _, _, url_name, url in known if self._leads_here(url_name, url)), key=len, default="")
+        return [Link(name, url, icon, url == current) for name, icon, _, url in known]
 
-    def _leads_here(self, url: str) -> bool:
+    def _leads_here(self, url_name: str, url: str) -> bool:
         here = self.request.path
-        if self.sub_account and url == self._url("workspace_credits") and here.startswith(self._url("workspace_usage")):
-            return True  # where there are balances, usage is one of their tabs
-        return here == url or (url != "/" and here.startswith(url))
+        if here == url or (url != "/" and here.startswith(url)):
+            return True
+        beside = [self._url(name) for name in BESIDE.get(url_name, ())]
+        return any(here.startswith(other) for other in beside if other)
 
     # --- the bell
 

@@ -58,7 +58,7 @@ def sub_account_invite(request: HttpRequest) -> HttpResponse:
     agency = request.agency
     form = InviteSubAccountForm(request.POST or None, agency=agency)
     slots = opening.slots_left(agency)
-    context = {"slots": slots, "limit": agency.max_sub_accounts}
+    context = {"slots": slots, "limit": agency.max_sub_accounts, "title": "Invite sub-account"}
     if slots == 0:
         return render(request, "subaccounts/limit.html", context, status=409 if request.method == "POST" else 200)
     if not form.is_valid():

@@ -169,9 +169,11 @@ class TestInvitingPeople:
 
     def test_an_agency_member_reaches_what_was_chosen(self, cast: Cast, mails: Mails) -> None:
         invite(cast, email="m@new.example", role="member", reach="some", sub_accounts=[str(cast.koala.public_id)])
-        browser, _ = follow(mails()[0])
+        (sent,) = mails()
+        browser, _ = follow(sent)
         browser.post("/invitation/", SELF)
 
+        assert sent.subject == "Nora Lind invites you to Northlight Digital"
         member = User.objects.get(email="m@new.example")
         assert [access.sub_account for access in member.accesses.all()] == [cast.koala]
         assert member.accesses.get().role == Access.GRANTED

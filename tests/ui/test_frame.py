@@ -28,6 +28,14 @@ def test_an_owner_sees_every_section_that_is_built(cast: Cast) -> None:
     assert set(shown) <= {row[0] for row in AGENCY_SECTIONS}
 
 
+@pytest.mark.parametrize(("path", "row"), [("/webhooks/", "API &amp; webhooks"), ("/assists/", "Settings"), ("/ownership/", "Settings")])
+def test_a_page_beside_its_row_is_marked_as_the_rows(cast: Cast, path: str, row: str) -> None:
+    page = Visitor(user=cast.nora).get(path).content.decode()
+    nav = page[page.index('<nav class="nav"') :]
+
+    assert re.findall(r'aria-current="page"[^>]*>(?:<svg.*?</svg>)([^<]+)<', nav[: nav.index("</nav>")], re.DOTALL) == [row]
+
+
 def test_a_member_sees_no_section_it_may_not_open(cast: Cast) -> None:
     shown = sections(Visitor(user=cast.mia).get(HOME).content.decode())
 

@@ -141,9 +141,9 @@ def _person(person: cast.Person, realm: Agency | None = None) -> User:
 def _agency(wanted: cast.Agency) -> Agency:
     owner = _person(wanted.owner)
     agency = opening.open_agency(
-        owner=owner, name=wanted.name, slug=wanted.slug, time_zone=wanted.time_zone, currency=wanted.currency, by=owner.as_actor()
+        owner=owner, name=wanted.name, slug=wanted.slug, time_zone=wanted.time_zone, currency=wanted.currency, by=_acting(owner)
     )
-    return plans.choose(agency, Plan.objects.get(code=wanted.plan), by=owner.as_actor())
+    return plans.choose(agency, Plan.objects.get(code=wanted.plan), by=_acting(owner))
 
 
 def _team(agency: Agency) -> None:
@@ -156,12 +156,17 @@ def _team(agency: Agency) -> None:
         source="purchase",
         key="demo:northlight:pack",
         memo="Credit pack",
-        by=_owner(agency).as_actor(),
+        by=_acting(_owner(agency)),
     )
 
 
 def _owner(agency: Agency) -> User:
     return agency.memberships.get(role="owner").user
+
+
+def _acting(user: User, *, on_behalf_of: str = "") -> Actor:
+    """Each at the office of those whose mail address they have."""
+    return user.as_actor(on_behalf_of=on_behalf_of, address=cast.OFFICES[user.email.partition("@")[2]])
 
 
 def _places(agency: Agency, wanted: cast.Agency, at: datetime) -> list[Place]:
@@ -185,12 +190,12 @@ def _place(agency: Agency, client: cast.Client) -> Place:
         state=client.state,
         postal_code=client.postal_code,
         description=client.description,
-        by=_owner(agency).as_actor(),
+        by=_acting(_owner(agency)),
     )
     admin = User.objects.in_realm(agency).get(email=client.admin.email)
     _has_been_here(admin)
     with enter(opened.sub_account):
-        chatbot = _chatbot(opened.sub_account, client, admin.as_actor())
+        chatbot = _chatbot(opened.sub_account, client, _acting(admin))
         questions = list(Faq.objects.filter(chatbot=chatbot).order_by("id").values_list("question", flat=True))
     return Place(client, opened.sub_account, chatbot, questions)
 
@@ -226,7 +231,7 @@ def _import(sub_account: SubAccount, chatbot: Chatbot, file: Path, by: Actor) ->
 def _settle_in(agency: Agency, places: list[Place], at: datetime) -> None:
     """Who else goes where: a client's second person, a consultant who looks at all clients, and what the Members were given."""
     acme, koala, sunrise = (place.sub_account for place in places[:3])
-    nora = _owner(agency).as_actor()
+    nora = _acting(_owner(agency))
     with clock.at(at):
         if cast.ACME.member:
             _let_in(cast.ACME.member, agency, Role.SUB_ACCOUNT_MEMBER, nora, sub_accounts=[acme])
@@ -322,7 +327,7 @@ def _sign_ins(user: User, host: str, until: datetime) -> None:
                     outcome=SignIn.SUCCEEDED,
                     method="Password",
                     host=host,
-                    address="203.0.113.40" if is_phone else "203.0.113.12",
+                    address="203.0.113.40" if is_phone else cast.OFFICES["northlight.example"],
                     device=PHONE if is_phone else DESK,
                     is_new_device=is_phone,
                 )
@@ -333,9 +338,9 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
     nora, adam = _owner(agency), User.objects.in_realm(None).get(email=cast.ADAM.email)
     sunrise = places[2].sub_account
     with clock.at(until - timedelta(days=12)):
-        lifecycle.suspend(sub_account=sunrise, reason="overdue_payment", note="Invoice 1042 is open. Please call Nora.", by=nora.as_actor())
+        lifecycle.suspend(sub_account=sunrise, reason="overdue_payment", note="Invoice 1042 is open. Please call Nora.", by=_acting(nora))
     with clock.at(until - timedelta(days=10)):
-        lifecycle.restore(sub_account=sunrise, by=nora.as_actor())
+        lifecycle.restore(sub_account=sunrise, by=_acting(nora))
     _assist(
         adam,
         places[0],
@@ -361,9 +366,9 @@ def _latest(agency: Agency, places: list[Place], until: datetime) -> None:
 
 def _assist(user: User, place: Place, at: datetime, reason: str, *, greeting: str = "") -> None:
     """A visit of fourteen minutes in a client's workspace, with a new greeting for its chatbot where there is one."""
-    by = user.as_actor(on_behalf_of=place.sub_account.name)
+    by = _acting(user, on_behalf_of=place.sub_account.name)
     with clock.at(at):
-        visit = assist.begin(user=user, sub_account=place.sub_account, reason=reason)
+        visit = assist.begin(user=user, sub_account=place.sub_account, reason=reason, address=by.address)
     if greeting:
         with clock.at(at + timedelta(minutes=6)), enter(place.sub_account):
             chatbots.change(sub_account=place.sub_account, chatbot=place.chatbot, greeting=greeting, by=by)
@@ -374,7 +379,7 @@ def _assist(user: User, place: Place, at: datetime, reason: str, *, greeting: st
 def _invite(agency: Agency, places: list[Place], at: datetime) -> None:
     """A colleague and a fourth client have a link in their mail, and have not followed it yet."""
     nora = _owner(agency)
-    about: dict[str, Any] = {"agency": agency, "inviter": nora, "by": nora.as_actor()}
+    about: dict[str, Any] = {"agency": agency, "inviter": nora, "by": _acting(nora)}
     with clock.at(at):
         invitations.invite(email=cast.OMAR, role="member", sub_accounts=[places[1].sub_account], **about)
         invitations.invite_sub_account(
@@ -392,10 +397,10 @@ def _webhook(agency: Agency, at: datetime) -> None:
     nora = _owner(agency)
     with clock.at(at):
         endpoint = Endpoint.objects.create(agency=agency, url=WEBHOOK, description="Our CRM", created_by=nora)  # asks no name server
-        webhooks.rotate(endpoint=endpoint, by=nora.as_actor())
+        webhooks.rotate(endpoint=endpoint, by=_acting(nora))
         for _ in range(2):
-            webhooks.test(endpoint=endpoint, by=nora.as_actor())
-        webhooks.switch_off(endpoint=endpoint, by=nora.as_actor())
+            webhooks.test(endpoint=endpoint, by=_acting(nora))
+        webhooks.switch_off(endpoint=endpoint, by=_acting(nora))
 
 
 def _keys(agency: Agency, acme: SubAccount, at: datetime) -> None:
@@ -403,8 +408,8 @@ def _keys(agency: Agency, acme: SubAccount, at: datetime) -> None:
     nora, paul = _owner(agency), User.objects.in_realm(agency).get(email=cast.ACME.admin.email)
     with clock.at(at):
         scopes = ("sub_accounts:read", "credits:read", "usage:read")
-        key = api_keys.make(agency=agency, name="Monthly report", scopes=scopes, user=nora, by=nora.as_actor()).row
-        api_keys.make(agency=agency, sub_account_id=acme.public_id, name="Website", scopes=("usage:read",), user=paul, by=paul.as_actor())
+        key = api_keys.make(agency=agency, name="Monthly report", scopes=scopes, user=nora, by=_acting(nora)).row
+        api_keys.make(agency=agency, sub_account_id=acme.public_id, name="Website", scopes=("usage:read",), user=paul, by=_acting(paul))
     with clock.at(at + timedelta(days=8)):
         api_keys.note_use(key, "203.0.113.24")
 
@@ -413,7 +418,7 @@ def _call(agency: Agency, places: list[Place], until: datetime) -> None:
     """Five days of calls that the agency's telephone system meters with a key; nobody ended one of them."""
     scopes = ("calls:write", "usage:read")
     with clock.at(until - timedelta(days=6)):
-        key = api_keys.make(agency=agency, name="Telephone system", scopes=scopes, user=_owner(agency), by=_owner(agency).as_actor()).row
+        key = api_keys.make(agency=agency, name="Telephone system", scopes=scopes, user=_owner(agency), by=_acting(_owner(agency))).row
     phone = api_keys.as_actor(key, address="203.0.113.80")
     for number, (hours, client, seconds) in enumerate(cast.CALLS, 1042):
         begins = until - timedelta(hours=hours)
@@ -441,7 +446,7 @@ def _limit(agency: Agency, places: list[Place], at: datetime) -> None:
     with clock.at(at):
         used = next(use.used for use in pool_policy.of(acme).uses if use.unit.code == "credit")
         for sub_account, amount, is_hard in ((acme, used + max(used // 12, 5), False), (koala, 100, True)):
-            pool_policy.choose(sub_account=sub_account, fallback="capped", is_hard=is_hard, amounts={"credit": amount}, by=nora.as_actor())
+            pool_policy.choose(sub_account=sub_account, fallback="capped", is_hard=is_hard, amounts={"credit": amount}, by=_acting(nora))
 
 
 def _alert(agency: Agency, places: list[Place], at: datetime) -> None:
@@ -450,7 +455,7 @@ def _alert(agency: Agency, places: list[Place], at: datetime) -> None:
     nora = _owner(agency)
     for sub_account, low_at, moment in ((acme, 25, at), (koala, 150, at + timedelta(hours=25))):
         with clock.at(moment):
-            thresholds.choose(sub_account=sub_account, audience=Threshold.AGENCY, wishes={"credit": low_at}, by=nora.as_actor())
+            thresholds.choose(sub_account=sub_account, audience=Threshold.AGENCY, wishes={"credit": low_at}, by=_acting(nora))
             alerts.sweep()
             alert_mails.send_due()
         if sub_account == acme:
@@ -459,7 +464,7 @@ def _alert(agency: Agency, places: list[Place], at: datetime) -> None:
 
 def _move_minutes(agency: Agency, places: list[Place], at: datetime) -> None:
     """Koala Legal pays a quarter more for a premium minute than Acme Plumbing does, who let it have 40 of theirs."""
-    nora = _owner(agency).as_actor()
+    nora = _acting(_owner(agency))
     acme, koala = (moving.Account(agency, place.sub_account) for place in places[:2])
     with clock.at(at):
         ledger.grant(
@@ -485,8 +490,8 @@ def _move_minutes(agency: Agency, places: list[Place], at: datetime) -> None:
 
 def _balances(agency: Agency, koala: SubAccount, until: datetime) -> list[Deed]:
     """Koala Legal sees its own balance, part of which expires soon; a present to the agency was not used in time."""
-    nora = _owner(agency).as_actor()
-    kira = User.objects.in_realm(agency).get(email=cast.KOALA.admin.email).as_actor()
+    nora = _acting(_owner(agency))
+    kira = _acting(User.objects.in_realm(agency).get(email=cast.KOALA.admin.email))
 
     def show() -> None:
         editing.edit(sub_account=koala, balance_visibility=SubAccount.SHOWN, by=nora)
@@ -519,7 +524,7 @@ def _present(wallet: Wallet, amount: int, *, expires_at: datetime) -> None:
 
 
 def _work_on_inbox(place: Place, at: datetime) -> None:
-    by = User.objects.get(accesses__sub_account=place.sub_account, accesses__role="sub_account_admin").as_actor()
+    by = _acting(User.objects.get(accesses__sub_account=place.sub_account, accesses__role="sub_account_admin"))
     with enter(place.sub_account), clock.at(at):
         for lead in Lead.objects.order_by("id")[: Lead.objects.count() // 2]:
             leads.handle(lead=lead, by=by, sub_account=place.sub_account)

@@ -4,6 +4,14 @@ from dataclasses import dataclass
 
 PASSWORD = "canopy-demo-2026"  # noqa: S105 (the demo's own, printed on purpose)
 WEBSITE = "http://localhost:*"
+OFFICES = {
+    "northlight.example": "203.0.113.12",
+    "acme-plumbing.example": "198.51.100.14",
+    "koala-legal.example": "198.51.100.77",
+    "sunrise-cleaning.example": "192.0.2.30",
+    "harbour.example": "203.0.113.150",
+    "beacon-dental.example": "192.0.2.91",
+}
 
 
 @dataclass(frozen=True)
