@@ -25,7 +25,7 @@ def _webhooks(see: Guard, change: Guard) -> list[URLPattern]:
         path("webhooks/new/", change(recent=True)(views.new), name="webhook_new"),
         path("webhooks/documentation/", see()(views.documentation), name="webhook_documentation"),
         path("webhooks/<uuid:public_id>/", see()(views.endpoint), name="webhook"),
-        path("webhooks/<uuid:public_id>/edit/", change()(views.edit), name="webhook_edit"),
+        path("webhooks/<uuid:public_id>/edit/", change(recent=True)(views.edit), name="webhook_edit"),
         path("webhooks/<uuid:public_id>/secret/", change(recent=True)(views.secret), name="webhook_secret"),
         path("webhooks/<uuid:public_id>/rotation/", change(recent=True)(views.rotation), name="webhook_rotation"),
         path("webhooks/<uuid:public_id>/switch/", change(unaudited=_SWITCHED)(views.switch), name="webhook_switch"),

@@ -26,7 +26,7 @@ def colleague_list(request: HttpRequest) -> HttpResponse:
     return render(request, "colleagues/list.html", context)
 
 
-@workspace_door(Can.MANAGE_WORKSPACE, assisting=False)
+@workspace_door(Can.MANAGE_WORKSPACE, recent=True, assisting=False)
 def colleague_invite(request: HttpRequest) -> HttpResponse:
     form = ColleagueForm(request.POST or None)
     if form.is_valid() and (sent := _sent(request, form)):

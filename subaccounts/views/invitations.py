@@ -26,7 +26,9 @@ _FIELD_OF: dict[type[Exception], str | None] = {
 }
 
 
-@agency_door(Can.MANAGE_TEAM, unaudited="an invitation and added access write their records; looking for a sub-account changes nothing")
+@agency_door(
+    Can.MANAGE_TEAM, recent=True, unaudited="an invitation and added access write their records; looking for a sub-account changes nothing"
+)
 def user_invite(request: HttpRequest) -> HttpResponse:
     if "look" in request.POST:
         form = InviteForm(request.POST, agency=request.agency)

@@ -9,14 +9,18 @@ from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
 from django.conf import settings
 
+from billing import webhooks
+from billing.models import Endpoint
 from kit import clock
 from kit.doors import door_of
+from subaccounts.models import Invitation
 from tests.attacks.test_b_sessions import every_path
-from tests.cast import PASSWORD, PLATFORM, Cast, Visitor, host_of
+from tests.cast import PASSWORD, PLATFORM, TESTS, Cast, Visitor, host_of
 from tests.entrance import sign_in
 
 PAGE = "/settings/security/"
 CONFIRM = "/security/confirm/"
+HERE, THERE = "https://192.0.31.8/hook", "https://192.0.31.9/hook"  # public, and looked up without a name server
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
@@ -36,6 +40,20 @@ def test_e22_every_door_for_what_is_hard_to_undo_asks_again(cast: Cast, site: st
         for answer in (stolen.get(path), stolen.post(path)):
             assert answer.headers.get("Location", "").startswith(CONFIRM), path
     assert PAGE in doors or site == "workspace"
+
+
+def test_e22_no_other_page_does_what_these_doors_guard(cast: Cast) -> None:
+    """To invite an Admin is to make one, and another address for an endpoint is another endpoint."""
+    agency, client = Visitor(PLATFORM, cast.nora, recent=False), Visitor(host_of(cast.acme), cast.paul, recent=False)
+    endpoints = [webhooks.make(agency=cast.northlight, sub_account=owner, url=HERE, by=TESTS).endpoint for owner in (None, cast.acme)]
+
+    agency.post("/users/invite/", {"email": "eve@evil.example", "role": "admin", "reach": "none"})
+    client.post("/people/invite/", {"email": "eve@evil.example", "role": "sub_account_admin"})
+    for browser, endpoint in zip((agency, client), endpoints, strict=True):
+        browser.post(f"/webhooks/{endpoint.public_id}/edit/", {"url": THERE, "hears": "all"})
+
+    assert not Invitation.objects.exists()
+    assert {endpoint.url for endpoint in Endpoint.objects.all()} == {HERE}
 
 
 def test_e22_a_proof_counts_for_ten_minutes(cast: Cast) -> None:
