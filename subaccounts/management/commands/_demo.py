@@ -21,8 +21,8 @@ from django.db import transaction
 from agency import api_keys, audit, notices, staff
 from agency.access import Role
 from agency.models import Agency, Membership, Notice, Plan, SignIn, User
-from billing import plans, webhooks
-from billing.models import Endpoint
+from billing import deliveries, plans, webhooks
+from billing.models import Delivery, Endpoint
 from credits import ledger
 from credits.models import Threshold, Unit, Wallet
 from kit import clock
@@ -54,6 +54,8 @@ from workspace.models import Chatbot, Contact, Conversation, Faq, Lead
 DAYS = 30
 MINUTE = "premium_minute"
 WEBHOOK = "https://example.com/webhooks"
+REFUSED = deliveries.Outcome(status=503, milliseconds=212, error="answered 503")
+TAKEN = deliveries.Outcome(status=204, milliseconds=84)
 FAQS = Path(settings.BASE_DIR) / "demo" / "faqs"
 STORY = system("Demo data")
 DICE = random.Random(2026)
@@ -393,14 +395,26 @@ def _invite(agency: Agency, places: list[Place], at: datetime) -> None:
 
 
 def _webhook(agency: Agency, at: datetime) -> None:
-    """An endpoint that was switched off by hand before the events it has heard of were sent anywhere."""
+    """An endpoint with two tests in its log, the first refused once; switched off, so that the demo sends nothing to anybody."""
     nora = _owner(agency)
     with clock.at(at):
         endpoint = Endpoint.objects.create(agency=agency, url=WEBHOOK, description="Our CRM", created_by=nora)  # asks no name server
         webhooks.rotate(endpoint=endpoint, by=_acting(nora))
-        for _ in range(2):
-            webhooks.test(endpoint=endpoint, by=_acting(nora))
+    _tested(endpoint, at + timedelta(minutes=1), REFUSED, TAKEN)
+    _tested(endpoint, at + timedelta(minutes=20), TAKEN)
+    with clock.at(at + timedelta(minutes=40)):
         webhooks.switch_off(endpoint=endpoint, by=_acting(nora))
+
+
+def _tested(endpoint: Endpoint, at: datetime, *outcomes: deliveries.Outcome) -> None:
+    """A test by its owner, and what its receiver answered to each try."""
+    with clock.at(at):
+        webhooks.test(endpoint=endpoint, by=_acting(_owner(endpoint.agency)))
+    delivery = Delivery.objects.filter(endpoint=endpoint).latest("id")
+    for tries, outcome in enumerate(outcomes, 1):
+        Delivery.objects.filter(pk=delivery.pk).update(tries=tries)
+        with clock.at(at + timedelta(seconds=5 * tries)):
+            deliveries.settle(delivery, outcome)
 
 
 def _keys(agency: Agency, acme: SubAccount, at: datetime) -> None:
