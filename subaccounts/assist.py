@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from agency import audit
+from agency import audit, security
 from agency.access import CAPABILITIES, Can, Role
 from agency.models import Membership, User
 from kit import clock
@@ -32,12 +32,15 @@ class ReasonNeeded(Refusal):
 def may_enter(user: User, sub_account: SubAccount) -> bool:
     """Whether a member of the agency's team may enter: Owner and Admin every sub-account, a Member only granted ones.
 
-    Nobody enters what was removed, nor anything of a deleted agency. `sub_account` is as the database has it now.
+    Nobody enters what was removed, nor anything of a deleted agency, nor without the second factor that the agency asks its team
+    for. `sub_account` is as the database has it now.
     """
     membership = Membership.objects.select_related("agency").filter(user=user, agency=sub_account.agency_id).first()
     if membership is None or not user.is_active or membership.agency.deleted_at or sub_account.status != SubAccount.READY:
         return False
     if Can.ENTER_SUB_ACCOUNTS not in CAPABILITIES[Role(membership.role)]:
+        return False
+    if membership.agency.team_needs_mfa and not security.has_second_factor(user):
         return False
     if membership.role in (Role.OWNER, Role.ADMIN):
         return True

@@ -15,7 +15,9 @@ from kit import clock
 from kit.doors import door_of
 from subaccounts import assist
 from subaccounts.middleware import SETTING_UP, SHOWING
+from subaccounts.models import Assist
 from tests.attacks.test_b_sessions import every_path
+from tests.attacks.test_c_assist import Browser
 from tests.cast import PASSWORD, PLATFORM, Cast, Visitor, host_of
 from tests.entrance import sign_in
 
@@ -126,12 +128,24 @@ def test_e18_each_side_is_asked_by_its_own_switch(cast: Cast) -> None:
 def test_e18_who_assists_showed_it_on_the_agencys_host(cast: Cast) -> None:
     asked(cast, "team")
     asked(cast, "clients")
+    with_app(cast.nora)
     browser = Visitor(host_of(cast.acme), cast.nora)
     session = browser.session
     session["assist"] = str(assist.begin(user=cast.nora, sub_account=cast.acme).public_id)
     session.save()
     assert browser.get("/").status_code == 200
-    assert Visitor(PLATFORM, cast.nora).post(f"/sub-accounts/{cast.acme.public_id}/enter/").headers["Location"] == REQUIRED
+    enter = f"/sub-accounts/{cast.acme.public_id}/enter/"
+    assert Visitor(PLATFORM, cast.nora).post(enter).headers["Location"].startswith("/security/confirm/code/")
+
+
+def test_e18_an_assist_that_began_before_its_agency_asked_ends_with_the_next_request(cast: Cast) -> None:
+    browser, late = Browser(cast.adam), Browser(cast.adam)
+    browser.enter(cast.acme)
+    token = late.token_for(cast.koala)
+    asked(cast, "team")
+    assert browser.on(host_of(cast.acme)).get("/").status_code == 403
+    assert late.on(host_of(cast.koala)).post("/hop/", {"token": token}).status_code == 404
+    assert [ended.ended_as for ended in Assist.objects.all()] == [Assist.LOST]
 
 
 def test_e18_taking_the_last_factor_away_leads_back_to_the_set_up(cast: Cast) -> None:
