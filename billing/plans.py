@@ -9,6 +9,7 @@ from agency import audit
 from agency.models import Agency, Plan
 from kit.actor import Actor
 from kit.refusal import Refusal
+from subaccounts import opening
 from subaccounts.models import SubAccount
 
 
@@ -42,12 +43,15 @@ class Use:
 
 
 def use(agency: Agency, plan: Plan | None = None) -> list[Use]:
-    """What the agency uses of each limit of `plan` (its own when left out). A limit staff have set for the agency goes before the plan's."""
+    """What the agency uses of each limit of `plan` (its own when left out), invited clients included.
+
+    A limit staff have set for the agency goes before the plan's.
+    """
     plan = plan or agency.plan
     of_agency = SubAccount.objects.of(agency).ready()
     chatbots = of_agency.aggregate(total=Sum("chatbots"))["total"] or 0
     return [
-        Use("sub-accounts", of_agency.clients().count(), _limit(agency.max_sub_accounts_override, plan.max_sub_accounts)),
+        Use("sub-accounts", opening.slots_taken(agency), _limit(agency.max_sub_accounts_override, plan.max_sub_accounts)),
         Use("chatbots", chatbots, _limit(agency.max_chatbots_override, plan.max_chatbots)),
     ]
 

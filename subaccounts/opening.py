@@ -155,10 +155,13 @@ def open_sub_account(
 
 def slots_left(agency: Agency) -> int | None:
     """How many more clients the plan allows; None is any number. One that is invited has its place already."""
-    if agency.max_sub_accounts is None:
-        return None
+    return None if agency.max_sub_accounts is None else max(0, agency.max_sub_accounts - slots_taken(agency))
+
+
+def slots_taken(agency: Agency) -> int:
+    """How many clients count towards the limit: those that are there, and those that an open invitation promises a place."""
     invited = Invitation.objects.open().opening().filter(agency=agency).count()
-    return max(0, agency.max_sub_accounts - SubAccount.objects.of(agency).clients().ready().count() - invited)
+    return SubAccount.objects.of(agency).clients().ready().count() + invited
 
 
 def check_limit(agency: Agency) -> None:

@@ -10,8 +10,9 @@ from django.db.utils import IntegrityError
 from agency.models import Agency, AuditRecord, Plan
 from billing import plans
 from kit import clock
+from subaccounts import invitations
 from subaccounts.models import SubAccount
-from tests.cast import PLATFORM, Cast, Visitor
+from tests.cast import PLATFORM, TESTS, Cast, Visitor
 
 
 def test_the_seeded_plans_have_the_published_limits(cast: Cast) -> None:
@@ -49,6 +50,16 @@ def test_a_plan_too_small_is_refused_with_what_to_remove(cast: Cast) -> None:
     assert page.status_code == 409
     assert "1 of your 2 sub-accounts and 2 of your 7 chatbots" in page.content.decode()
     assert cast.northlight.plan.code == "agency"
+
+
+def test_a_place_that_an_invitation_promises_is_in_use(cast: Cast) -> None:
+    wish = {"email": "ida@fjord.example", "business_name": "Fjord Bakery", "slug": "fjord-bakery", "inviter": cast.nora, "by": TESTS}
+    promised = invitations.invite_sub_account(agency=cast.northlight, **wish)
+    Plan.objects.filter(code="starter").update(max_sub_accounts=2)
+    with pytest.raises(plans.PlanTooSmall, match="1 of your 3 sub-accounts"):
+        plans.choose(cast.northlight, Plan.objects.get(code="starter"), TESTS)
+    invitations.revoke(invitation=promised, by=TESTS)
+    assert plans.choose(cast.northlight, Plan.objects.get(code="starter"), TESTS).plan.code == "starter"
 
 
 def test_a_limit_set_by_staff_goes_before_the_plans(cast: Cast) -> None:
