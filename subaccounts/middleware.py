@@ -18,7 +18,9 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.html import format_html
 
 from agency import audit, security
 from agency.access import ASSISTING, CAPABILITIES, Can, Role
@@ -45,18 +47,16 @@ SETTING_UP = frozenset({"second_factor_required", "mfa_activate_totp", "mfa_add_
 TOLD_BY = ("credit_mode", "balance_visibility", "pool_fallback")
 
 
-NOWHERE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not found</title></head>
-<body><h1>Nothing here</h1><p>There is no site at this address. Check it for a typing mistake.</p></body></html>
+# Title, heading and text of the pages that stand where no site can be asked for its brand.
+NOWHERE = ("Not found", "Nothing here", "There is no site at this address. Check it for a typing mistake.")
+AWAY = ("Not available", "Not available right now", "We know about it and are working on it. Please try again in a few minutes.")
+CLOSED = ("Not available", "Not available", "This workspace is not available. Please ask whoever gave you its address.")
+PLAIN = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{title}</title><link rel="stylesheet" href="{css}"></head>
+<body><div class="entrance"><main class="entrance-card"><div><h1>{heading}</h1><p class="muted">{text}</p></div></main></div></body></html>
 """
-AWAY = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not available</title></head>
-<body><h1>Not available right now</h1><p>We know about it and are working on it. Please try again in a few minutes.</p></body></html>
-"""
-CLOSED = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not available</title></head>
-<body><h1>Not available</h1><p>This workspace is not available. Please ask whoever gave you its address.</p></body></html>
-"""
+PLAIN_POLICY = "default-src 'none'; style-src 'self'"
 UNDEFINED_TABLE = "42P01"
 
 
@@ -120,8 +120,10 @@ def closed() -> HttpResponse:
     return _plain(CLOSED, status=404)
 
 
-def _plain(page: str, *, status: int) -> HttpResponse:
-    return HttpResponse(page, status=status, headers={"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'"})
+def _plain(words: tuple[str, str, str], *, status: int) -> HttpResponse:
+    title, heading, text = words
+    page = format_html(PLAIN, title=title, heading=heading, text=text, css=static("css/app.css"))
+    return HttpResponse(page, status=status, headers={"Cache-Control": "no-store", "Content-Security-Policy": PLAIN_POLICY})
 
 
 class SessionStampMiddleware:
