@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
@@ -233,8 +234,10 @@ def test_the_client_is_mailed_when_an_assist_begins_and_ends_once_each(cast: Cas
     assert [mail.to for mail in (begun, ended)] == [["paul@acme-plumbing.example"]] * 2
     assert begun.subject == "Nora Lind of Northlight Digital is working in Acme Plumbing"
     assert ended.subject == "Nora Lind of Northlight Digital has left Acme Plumbing"
+    began = Assist.objects.get().started_at.astimezone(ZoneInfo("Europe/Stockholm"))
     for mail in (begun, ended):
         assert REASON in mail.body
+        assert f", {began:%H:%M (%Z)}" in mail.body
         assert f"/settings/assists/{Assist.objects.get().public_id}/" in mail.body
     assert AuditRecord.objects.get(action="assist_mails.changed").after == {"notify_of_assists": True}
     paul.post("/settings/assists/mails/")
