@@ -11,7 +11,7 @@ from ninja import Query, Router
 from ninja.responses import Status
 from pydantic import BaseModel, Field
 
-from billing import webhooks
+from billing import deliveries, webhooks
 from billing.models import Attempt, Delivery, Endpoint
 from kit import clock
 from kit.api import Changes, Flag, Given, Invalid, Line, Page, PageWish, needs, paged
@@ -217,7 +217,11 @@ def _endpoint(request: HttpRequest, id: UUID) -> Endpoint:
 
 def _deliveries(request: HttpRequest, id: UUID) -> QuerySet[Delivery]:
     tries = Prefetch("attempts", queryset=Attempt.objects.order_by("-id"))
-    return Delivery.objects.filter(endpoint=_endpoint(request, id)).select_related("event", "endpoint").prefetch_related(tries)
+    return (
+        deliveries.tellable(Delivery.objects.filter(endpoint=_endpoint(request, id)))
+        .select_related("event", "endpoint")
+        .prefetch_related(tries)
+    )
 
 
 def _delivery(request: HttpRequest, id: UUID, delivery_id: UUID) -> Delivery:

@@ -44,6 +44,7 @@ LONGEST_RETRY_AFTER = 86_400
 ANSWER_KEPT = 200
 WAKE_TASK = "billing.tasks.deliver_webhooks"
 PURPOSE = "webhook secret"
+TELL_BALANCES = [kind.code for kind in EVENT_TYPES.values() if kind.tells_balance]
 USER_AGENT = "Webhooks/1"
 
 
@@ -161,7 +162,13 @@ def _open(now: datetime) -> QuerySet[Endpoint]:
 
 
 def _due(now: datetime) -> QuerySet[Delivery]:
-    return Delivery.objects.filter(Q(claimed_until=None) | Q(claimed_until__lte=now), state=Delivery.WAITING, due_at__lte=now)
+    waiting = Delivery.objects.filter(Q(claimed_until=None) | Q(claimed_until__lte=now), state=Delivery.WAITING, due_at__lte=now)
+    return tellable(waiting)
+
+
+def tellable(found: QuerySet[Delivery]) -> QuerySet[Delivery]:
+    """Without those that tell a client of balances it may not see today. They wait: once it sees its balances they go on."""
+    return found.exclude(event__type__in=TELL_BALANCES, endpoint__sub_account_id__in=SubAccount.objects.hiding().values("public_id"))
 
 
 def attempt(delivery: Delivery) -> Outcome:

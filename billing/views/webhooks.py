@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from billing import verification, webhooks
+from billing import deliveries, verification, webhooks
 from billing.event_types import EVENT_TYPES, TEST
 from billing.forms import EndpointForm, ReplayForm, beginning_of
 from billing.models import Attempt, Delivery, Endpoint
@@ -67,7 +67,7 @@ def endpoint(request: HttpRequest, public_id: UUID) -> HttpResponse:
     shown = _endpoint_of(request, public_id)
     wish = _Wish(request.GET, request.agency.time_zone)
     answered = Attempt.objects.filter(delivery=OuterRef("pk")).order_by("-id")
-    rows = wish.of(Delivery.objects.filter(endpoint=shown).select_related("event")).annotate(
+    rows = wish.of(deliveries.tellable(Delivery.objects.filter(endpoint=shown)).select_related("event")).annotate(
         status=Subquery(answered.values("status")[:1]), error=Subquery(answered.values("error")[:1])
     )
     page = _newest(rows, request.GET.get("cursor", ""))
@@ -270,7 +270,7 @@ def _endpoint_of(request: HttpRequest, public_id: UUID) -> Endpoint:
 
 
 def _delivery_of(request: HttpRequest, public_id: UUID, delivery_id: UUID) -> Delivery:
-    found = Delivery.objects.filter(endpoint=_endpoint_of(request, public_id)).select_related("endpoint", "event")
+    found = deliveries.tellable(Delivery.objects.filter(endpoint=_endpoint_of(request, public_id))).select_related("endpoint", "event")
     tries = Prefetch("attempts", queryset=Attempt.objects.order_by("-id"), to_attr="tries_made")
     return get_object_or_404(found.prefetch_related(tries), public_id=delivery_id)
 

@@ -39,6 +39,11 @@ class SubAccountQuerySet(models.QuerySet["SubAccount"]):
     def active(self) -> "SubAccountQuerySet":
         return self.exclude(pk__in=Suspension.objects.filter(lifted_at=None).values("sub_account"))
 
+    def hiding(self) -> "SubAccountQuerySet":
+        """Those whose people do not see their balances; see `SubAccount.shows_balance`."""
+        by_mode = models.Q(balance_visibility=SubAccount.BY_MODE) & ~models.Q(credit_mode=SubAccount.RESELLING)
+        return self.filter(models.Q(balance_visibility=SubAccount.HIDDEN) | by_mode)
+
     def suspended(self) -> "SubAccountQuerySet":
         return self.filter(pk__in=Suspension.objects.filter(lifted_at=None).values("sub_account"))
 

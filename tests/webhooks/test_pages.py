@@ -11,9 +11,12 @@ from django.urls import reverse
 from agency.models import AuditRecord
 from billing import deliveries, dispatch, webhooks
 from billing.models import Delivery, Endpoint, EndpointSecret
+from credits import ledger
 from kit import clock, egress, outbox
 from kit.models import OutboxMessage
 from subaccounts import assist
+from subaccounts.models import SubAccount
+from tests.api.program import of_client
 from tests.cast import PLATFORM, TESTS, Cast, Visitor, host_of
 from tests.webhooks.test_deliveries import Receiver, receiver  # noqa: F401  (a fixture)
 
@@ -262,6 +265,32 @@ def test_a_client_is_offered_only_what_it_may_hear(cast: Cast, receiver: Receive
     shown = paul.get("/webhooks/new/").content.decode()
     assert "credits.granted" in shown
     assert "credits.low" not in shown, "that threshold is the agency's"
+
+
+def test_g16_balances_hidden_later_are_neither_sent_nor_shown(cast: Cast, receiver: Receiver) -> None:  # noqa: F811
+    acme = cast.acme
+    SubAccount.objects.filter(pk=acme.pk).update(balance_visibility="shown")
+    outbox.deliver_due()
+    own = webhooks.make(agency=cast.northlight, sub_account=acme, url=URL, by=TESTS).endpoint
+    ledger.grant(to=acme.wallet("credit"), amount=500, source="purchase", key="later", sub_account_id=acme.public_id, by=TESTS)
+    outbox.deliver_due()
+    waiting = Delivery.objects.get(endpoint=own, event__type="credits.granted")
+    paul, program = Visitor(host_of(acme), cast.paul), of_client(acme)
+    pages = [address(own), address(own, f"deliveries/{waiting.public_id}/")]
+    called = f"/webhooks/{own.public_id}/deliveries"
+
+    SubAccount.objects.filter(pk=acme.pk).update(balance_visibility="hidden")
+    dispatch.deliver_due()
+    assert receiver.requests == []
+    assert str(waiting.public_id) not in paul.get(pages[0]).content.decode()
+    assert [paul.get(pages[1]).status_code, paul.post(pages[1] + "replay/").status_code] == [404, 404]
+    assert program.call("GET", called).json()["items"] == []
+    assert program.call("POST", f"{called}/{waiting.public_id}/replay").status_code == 404
+
+    SubAccount.objects.filter(pk=acme.pk).update(balance_visibility="shown")
+    dispatch.deliver_due()
+    assert len(receiver.requests) == 1
+    assert paul.get(pages[1]).status_code == 200
 
 
 def test_whoever_assists_looks_and_changes_nothing(cast: Cast, receiver: Receiver) -> None:  # noqa: F811
