@@ -38,7 +38,7 @@ def workspaces_of(user: User) -> list[dict[str, str]]:
 
 
 def _of_client(user: User) -> SubAccountQuerySet:
-    return SubAccount.objects.ready().filter(accesses__user=user).order_by("name", "id")
+    return SubAccount.objects.ready().filter(accesses__user=user, agency__deleted_at=None).order_by("name", "id")
 
 
 def _recent_first(user: User, membership: Membership) -> list[SubAccount]:

@@ -114,6 +114,12 @@ def test_workspaces_answer_one_page_without_a_name_and_nothing_is_spent(cast: Ca
         opening.open_sub_account(agency=cast.northlight, first_name="A", last_name="B", slug="after-all", has_login=False, by=TESTS)
 
 
+def test_nobody_is_mailed_the_way_to_a_closed_workspace(cast: Cast, mails: Mails) -> None:
+    delete(cast)
+    Visitor(PLATFORM).post("/find-workspace/", {"email": cast.paul.email})
+    assert cast.paul.email not in {address for message in mails() for address in message.to}
+
+
 def test_restored_it_is_exactly_as_it_was(cast: Cast) -> None:
     before = state(cast.northlight)
     delete(cast)
