@@ -51,8 +51,8 @@ def sample_frame(request: HttpRequest) -> SimpleNamespace:
     return SimpleNamespace(
         brand=platform_brand(), site_kind="platform", person=True, person_name="Nora Lind", person_email="nora@northlight.example", role="Agency Owner",
         place=Place("Northlight Digital", "Growth plan", is_sub_account=False), sections=sections, has_switcher=True, home_url="#content",
-        agency_name="Northlight Digital", accounts=[Account(name, request.path, is_link=False) for name, *_ in CLIENTS], banners=banners,
-        search=Link("Search sub-accounts", request.path, "magnifying-glass"),
+        agency_name="Northlight Digital", accounts=[Account(name, request.path, is_link=False) for name, *_ in CLIENTS], has_many_accounts=True,
+        banners=banners, search=Link("Search sub-accounts", request.path, "magnifying-glass"),
         person_links=[Link(name, "#content", icon) for name, icon, _ in PERSON_LINKS],
     )  # fmt: skip
 

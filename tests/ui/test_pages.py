@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 from django.test import RequestFactory
+from playwright.sync_api import expect
 
 from config.errors import server_error
 from tests.cast import PASSWORD, Cast, Visitor, host_of
@@ -99,7 +100,7 @@ def test_the_switcher_filters_by_what_is_typed(look: Look) -> None:
     page = look("/dev/design/").page
 
     page.locator("[popovertarget=switcher]").click()
-    page.wait_for_function("document.activeElement.matches('#switcher [data-filter]')")
+    expect(page.locator("#switcher [data-filter]")).to_be_focused()
     page.keyboard.type("koala")
 
     assert page.locator("#switcher form:visible").all_inner_texts() == ["KL\nKoala Legal"]

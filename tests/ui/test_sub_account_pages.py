@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from playwright.sync_api import expect
 
 from agency.models import User
 from subaccounts import figures, lifecycle, opening
@@ -96,7 +97,7 @@ def test_typing_a_name_suggests_its_web_address_and_keeps_what_was_typed(look: L
 
     page.fill("#id_business_name", "Ode Bakery")
     page.press("#id_business_name", "Tab")
-    page.wait_for_function("document.querySelector('#id_slug').value === 'ode-bakery'")
+    expect(page.locator("#id_slug")).to_have_value("ode-bakery")
     page.fill("#id_slug", "my-own")
     page.fill("#id_business_name", "Another Name")
     page.press("#id_business_name", "Tab")
