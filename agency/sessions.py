@@ -10,7 +10,7 @@ from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
-from django.utils.crypto import constant_time_compare
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from agency.models import User
 from kit import clock, user_agents
@@ -21,9 +21,13 @@ STAMP = "stamp"
 
 @dataclass(frozen=True)
 class OpenSession:
-    """A session that would let its browser in now. `device` is its User-Agent, `assist` the public id of one that goes on in it."""
+    """A session that would let its browser in now. `device` is its User-Agent, `assist` the public id of one that goes on in it.
+
+    `mark` names it in an address: nobody can guess another's, and it is worth nothing to anybody else.
+    """
 
     pk: int
+    mark: str
     host: str
     device: str
     address: str
@@ -66,6 +70,7 @@ def _opens(user: User, data: dict[str, Any]) -> bool:
 def _line(row: UserSession, data: dict[str, Any], current_key: str) -> OpenSession:
     return OpenSession(
         pk=row.pk,
+        mark=salted_hmac("session", row.session_key).hexdigest()[:24],
         host=data.get(STAMP, {}).get("host", ""),
         device=row.user_agent,
         address=row.ip,

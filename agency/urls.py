@@ -99,7 +99,7 @@ entrance: list[URLPattern] = [
     ),
     path("security/passkeys/<int:pk>/remove/", own("one's own passkeys", passkeys.remove_webauthn), name="mfa_remove_webauthn"),
     path("security/sessions/", own("one's own sessions", own_session_views.own_sessions), name="usersessions_list"),
-    path("security/sessions/<int:pk>/end/", own("one's own sessions", own_session_views.own_session_end), name="session_end"),
+    path("security/sessions/<slug:mark>/end/", own("one's own sessions", own_session_views.own_session_end), name="session_end"),
     path("security/sign-ins/", own("one's own sign-ins", own_session_views.sign_ins), name="sign_ins"),
 ]
 

@@ -30,9 +30,9 @@ def own_sessions(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def own_session_end(request: HttpRequest, pk: int) -> HttpResponse:
+def own_session_end(request: HttpRequest, mark: str) -> HttpResponse:
     open_ones = sessions.open_of(request.user, current_key=request.session.session_key or "")
-    session = next((session for session in open_ones if session.pk == pk and not session.is_current), None)
+    session = next((session for session in open_ones if session.mark == mark and not session.is_current), None)
     if session is None:
         raise Http404
     _end(request, session)

@@ -353,10 +353,17 @@ def test_b14_an_idle_session_ends(cast: Cast) -> None:
 
 
 def test_b15_a_session_can_be_seen_and_ended_from_elsewhere(cast: Cast) -> None:
-    stolen, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme), REMOTE_ADDR="203.0.113.9", headers={"user-agent": "Thief/1"})
-    assert is_signed_in(stolen)
+    stolen, _ = sign_in(
+        "paul@acme-plumbing.example",
+        host_of(cast.acme),
+        REMOTE_ADDR="203.0.113.9",
+        headers={"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0"},
+    )
     mine, _ = sign_in("paul@acme-plumbing.example", host_of(cast.acme))
-    assert "Thief/1" in mine.get("/security/sessions/").content.decode()
+    page = mine.get("/security/sessions/").content.decode()
+    assert "Firefox" in page
+    assert "203.0.113.9" in page
+    assert is_signed_in(stolen)
     assert UserSession.objects.filter(user=cast.paul).count() == 2
     mine.post("/security/sessions/")
     assert is_signed_in(mine)

@@ -14,6 +14,7 @@ from credits import checks
 from credits.models import LARGEST, Entry, Hold, Wallet
 from subaccounts import opening
 from subaccounts.models import Call, SubAccount
+from tests import audit_watch
 from tests.api.program import Program, key_of, of_agency, of_client
 from tests.api.test_credits import CREDIT, MINUTE, ok, post
 from tests.api.test_frame import assert_problem
@@ -260,6 +261,7 @@ def test_g04_the_same_key_for_something_else_is_refused(committed: SubAccount) -
     assert_problem(post(program, "/reclaims", wish, once=once), 409, "idempotency_key_reused")
     KeptAnswer.objects.all().delete()  # a day later the answer is gone, and the deed is still known
     assert ok(post(program, "/grants", wish, once=once), 200)["amount"]["steps"] == 5
+    audit_watch.unexplained.clear()  # it was done before: nothing is recorded a second time
     KeptAnswer.objects.all().delete()
     assert_problem(post(program, "/grants", {**wish, "amount": 6}, once=once), 409, "key_reused")
     assert committed.wallet(CREDIT).balance == 505

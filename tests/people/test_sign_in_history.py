@@ -163,7 +163,7 @@ def test_b15_one_session_is_ended_and_its_next_request_is_signed_out(cast: Cast)
     assert "198.51.100.7" in page
     assert page.count("This browser") == 1
     assert page.index("Firefox on Linux") < page.index("Safari on iPhone"), "this one comes first"
-    (path,) = re.findall(r'action="(/security/sessions/\d+/end/)"(?:(?!</form>).)*Safari on iPhone', page, re.DOTALL)
+    (path,) = re.findall(r'action="(/security/sessions/[0-9a-f]+/end/)"(?:(?!</form>).)*Safari on iPhone', page, re.DOTALL)
     assert mine.post(path).status_code == 302
     assert stolen.get("/security/").status_code == 302
     assert is_signed_in(kept)
@@ -175,7 +175,7 @@ def test_b15_nobody_ends_the_session_of_somebody_else(cast: Cast) -> None:
     theirs, _ = sign_in(cast.tess.email, host_of(cast.acme))
     page = theirs.get("/security/sessions/")
     (mine,) = page.context["sessions"]
-    assert Visitor(host_of(cast.acme), cast.paul).post(f"/security/sessions/{mine.pk}/end/").status_code == 404
+    assert Visitor(host_of(cast.acme), cast.paul).post(f"/security/sessions/{mine.mark}/end/").status_code == 404
     assert is_signed_in(theirs)
 
 
