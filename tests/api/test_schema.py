@@ -111,6 +111,7 @@ def try_out(application: Any, cast: Cast, label: str, *, secret: str, host: str,
         @given(case=operation.as_strategy(generation_mode=mode))
         def once(case: Any) -> None:
             assume(not any(value in ([], {}, ()) for value in (case.query or {}).values()))  # what no address can say is not sent
+            assume(all(str(value) == str(value).strip() for value in (case.headers or {}).values()))  # HTTP takes the space around away
             if not case.meta.is_negative_at(schemathesis.core.parameters.ParameterLocation.PATH):
                 case.path_parameters.update(known)
             if case.meta.generation.mode is GenerationMode.POSITIVE and isinstance(case.body, dict):
@@ -133,13 +134,13 @@ def try_out(application: Any, cast: Cast, label: str, *, secret: str, host: str,
 @pytest.mark.parametrize("label", operations(for_clients=False))
 def test_an_agencys_key_gets_what_is_described(application: Any, cast: Cast, label: str) -> None:
     secret = key_of(cast.northlight).secret
-    try_out(application, cast, label, secret=secret, host=PLATFORM, for_clients=False, examples=8)
+    try_out(application, cast, label, secret=secret, host=PLATFORM, for_clients=False, examples=5)
 
 
 @pytest.mark.parametrize("label", operations(for_clients=True))
 def test_a_clients_key_gets_what_is_described(application: Any, cast: Cast, label: str) -> None:
     secret = key_of(cast.northlight, sub_account=cast.acme).secret
-    try_out(application, cast, label, secret=secret, host=host_of(cast.acme), for_clients=True, examples=4)
+    try_out(application, cast, label, secret=secret, host=host_of(cast.acme), for_clients=True, examples=2)
 
 
 @pytest.mark.long
