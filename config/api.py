@@ -136,7 +136,7 @@ def nothing_here(request: HttpRequest) -> HttpResponse:
     return refused(request, api_gate.NotFound())
 
 
-nothing_here.csrf_exempt = True  # type: ignore[attr-defined]
+nothing_here.csrf_exempt = True  # type: ignore[attr-defined]  # it does nothing, and says so to programs in their own form
 
 
 def _refused(request: HttpRequest, refusal: Any) -> HttpResponse:

@@ -41,7 +41,7 @@ EVIL = [
 ]
 # Posted to by programs and by visitors without a session: nothing there acts for somebody who is signed in.
 # `/hop/` and `/join/` take a single-use token together with this browser's own nonce instead.
-UNSIGNED = ("/widget/", "/webhooks/", "/api/", "/hop/", "/join/")
+UNSIGNED = ("/widget/", "/api/", "/hop/", "/join/")
 
 
 def cookie_of(browser: Visitor) -> str:
